@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * How the bytes of a store (the memory that one lease holds on a memory node) are reached.
+ *
+ *   fetch  --> read()         --+
+ *   evict  --> write_lines()  --+--> shm: the node's memfd | null: nothing, for tests | chaos: faults
+ *   discard -> discard()      --+
+ *
+ * All operations are synchronous, may be called from several threads at once, never allocate, and
+ * return 0 or -errno: -EPROTO when the peer or the store does not behave, -EIO when it is gone.
+ */
+#ifndef KONA_TRANSPORT_TRANSPORT_H
+#define KONA_TRANSPORT_TRANSPORT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+
+/* The dirty lines of one page: bit i of mask is the line at byte 64 * i. */
+struct kona_dirty_page {
+	uint64_t offset_bytes; /* of the page in the store */
+	uint64_t mask;         /* not 0 */
+	const char *content;   /* the page, 4096 bytes; only lines in mask are read */
+};
+
+struct kona_transport;
+
+struct kona_transport_ops {
+	const char *name;
+	/* Reads size bytes at offset. Bytes never written read as zeros. */
+	int (*read)(struct kona_transport *transport, uint64_t offset_bytes, void *buffer,
+		    size_t size_bytes);
+	/*
+	 * Stores the dirty lines of count pages; when it returns 0 they are at home. Adds what
+	 * crossed the transport, headers included, to *wire_bytes, and the kernel calls made to
+	 * *system_calls.
+	 */
+	int (*write_lines)(struct kona_transport *transport, const struct kona_dirty_page *pages,
+			   size_t count, uint64_t *wire_bytes, uint64_t *system_calls);
+	/* Gives the memory back; the range reads as zeros afterwards. Page-aligned. */
+	int (*discard)(struct kona_transport *transport, uint64_t offset_bytes,
+		       uint64_t size_bytes);
+	void (*close)(struct kona_transport *transport);
+};
+
+struct kona_transport {
+	const struct kona_transport_ops *ops;
+	int descriptor;               /* shm: the store's memfd, owned; else -1 */
+	struct kona_transport *below; /* chaos: what it disturbs, owned; else NULL */
+	uint64_t chaos_countdown;     /* chaos: operations until the fault. Atomic, no edge */
+	int chaos_errno;              /* chaos: the fault */
+};
+
+/* The memory node's memfd, on this host. Takes over the descriptor. */
+void kona_transport_shm_init(struct kona_transport *transport, int descriptor);
+
+/* Reads zeros, swallows writes: the cost of everything else. */
+void kona_transport_null_init(struct kona_transport *transport);
+
+/*
+ * Passes through to `below`, except that the operation after the next `after` ones, and every later
+ * one, fails with -error. For tests of the layers above.
+ */
+void kona_transport_chaos_init(struct kona_transport *transport, struct kona_transport *below,
+			       uint64_t after, int error);
+
+#endif
