@@ -3,9 +3,9 @@ BUILD  ?= build
 MESON  := meson
 SETUP  := $(BUILD)/build.ninja
 
-.PHONY: build deps test demo bench stress check clean install
+.PHONY: build deps test check clean install
 
-build: $(SETUP)
+build: deps $(SETUP)
 	ninja -C $(BUILD)
 
 deps:
@@ -14,13 +14,10 @@ deps:
 $(SETUP): | deps
 	$(MESON) setup $(BUILD)
 
-test: deps build
+test: build
 	scripts/run-tests $(BUILD)
 
-demo: deps build
-	bench/demo $(BUILD) out
-
-check: deps build
+check: deps
 	scripts/check-house
 
 clean:

@@ -24,34 +24,35 @@ struct kona_stats {
 	uint32_t pid;
 	uint32_t reserved;
 	char program[KONA_STATS_NAME_BYTES];
-	uint64_t faults_missing;      /* page-fault messages handled */
-	uint64_t faults_wp;           /* write-protect faults, mode wp only */
-	uint64_t fetched_pages;       /* read from the store */
+	uint64_t faults_missing; /* page-fault messages handled */
+	uint64_t faults_wp;	 /* write-protect faults, mode wp only */
+	uint64_t fetched_pages;	 /* read from the store */
 	uint64_t fetched_bytes;
-	uint64_t zero_filled_pages;   /* mapped as zeros, no store involved */
-	uint64_t prefetched_pages;    /* of both: mapped around a fault, not asked for */
+	uint64_t zero_filled_pages; /* mapped as zeros, no store involved */
+	uint64_t prefetched_pages;  /* of both: mapped around a fault, not asked for */
 	uint64_t evicted_pages;
 	uint64_t evicted_clean_pages; /* of those: nothing was written back */
 	uint64_t recalled_pages;      /* touched while on their way out, brought back */
 	uint64_t written_back_bytes;  /* what crossed the transport, headers included */
-	uint64_t dirty_lines;         /* lines found changed at eviction */
+	uint64_t dirty_lines;	      /* lines found changed at eviction */
 	uint64_t discarded_pages;     /* freed: never written back */
 	uint64_t preserved_pages;     /* copied to a forked child before they were overwritten */
-	uint64_t handler_ns;          /* time the fault handler worked */
-	uint64_t evict_ns;            /* time eviction worked, in any thread */
-	uint64_t system_calls;        /* made by the runtime on the fetch and write-back walks */
-	uint64_t local_pages;         /* level */
+	uint64_t handler_ns;	      /* time the fault handler worked */
+	uint64_t evict_ns;	      /* time eviction worked, in any thread */
+	uint64_t system_calls;	      /* made by the runtime on the fetch and write-back walks */
+	uint64_t local_pages;	      /* level */
 	uint64_t local_pages_peak;    /* level */
 	uint64_t local_budget_bytes;  /* level: --local, metadata included */
 	uint64_t metadata_bytes;      /* level: baselines and descriptors of local pages */
-	uint64_t remote_slabs;        /* level */
-	uint64_t remote_bytes;        /* level: granted */
+	uint64_t remote_slabs;	      /* level */
+	uint64_t remote_bytes;	      /* level: granted */
 };
 
 struct kona_stats_area {
 	uint64_t magic;
 	uint32_t version;
-	uint32_t used_blocks; /* Atomic, no edge; may exceed KONA_STATS_BLOCKS: the last is shared */
+	uint32_t
+		used_blocks; /* Atomic, no edge; may exceed KONA_STATS_BLOCKS: the last is shared */
 	struct kona_stats blocks[KONA_STATS_BLOCKS];
 };
 

@@ -3,8 +3,8 @@
  * How the bytes of a store (the memory that one lease holds on a memory node) are reached.
  *
  *   fetch  --> read()         --+
- *   evict  --> write_lines()  --+--> shm: the node's memfd | null: nothing, for tests | chaos: faults
- *   discard -> discard()      --+
+ *   evict  --> write_lines()  --+--> shm: the node's memfd | null: nothing, for tests | chaos:
+ * faults discard -> discard()      --+
  *
  * All operations are synchronous, may be called from several threads at once, never allocate, and
  * return 0 or -errno: -EPROTO when the peer or the store does not behave, -EIO when it is gone.
@@ -20,7 +20,7 @@
 /* The dirty lines of one page: bit i of mask is the line at byte 64 * i. */
 struct kona_dirty_page {
 	uint64_t offset_bytes; /* of the page in the store */
-	uint64_t mask;         /* not 0 */
+	uint64_t mask;	       /* not 0 */
 	const char *content;   /* the page, 4096 bytes; only lines in mask are read */
 };
 
@@ -46,10 +46,10 @@ struct kona_transport_ops {
 
 struct kona_transport {
 	const struct kona_transport_ops *ops;
-	int descriptor;               /* shm: the store's memfd, owned; else -1 */
+	int descriptor;		      /* shm: the store's memfd, owned; else -1 */
 	struct kona_transport *below; /* chaos: what it disturbs, owned; else NULL */
 	uint64_t chaos_countdown;     /* chaos: operations until the fault. Atomic, no edge */
-	int chaos_errno;              /* chaos: the fault */
+	int chaos_errno;	      /* chaos: the fault */
 };
 
 /* The memory node's memfd, on this host. Takes over the descriptor. */
