@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The stack scan of scan.h, compiled for the portable code path.
+ */
+#include "scan.h"
+
+SIM_SCAN_PROTOTYPE(sim_scan_portable)
+{
+	return scan_list(sim, stack, list, count, survivors);
+}
