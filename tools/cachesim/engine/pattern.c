@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Access patterns: two 64-bit line masks per page touched in the window, in an open hash table; the
+ * window's end turns them into counts and empties the table.
+ *
+ * State: the table, whose slots carry the number of the window they were used in, so that emptying
+ * it touches nothing. It doubles when half full; memory grows with the largest window's pages.
+ */
+#include "pattern.h"
+
+enum { FIRST_SLOTS = 1 << 12, PAGE_SHIFT = 12, LINE_SHIFT = 6, REGION_PAGES_SHIFT = 9 };
+
+struct page_slot {
+	uint64_t page;
+	uint64_t read, written; /* bit n: line n */
+	uint64_t window;	/* + 1; any other value: free */
+};
+
+struct kona_pattern_state {
+	const struct kona_sim_host *host;
+	struct page_slot *slots;
+	uint64_t slot_count; /* power of two */
+	uint64_t used;
+	struct page_slot *last;
+	uint64_t window; /* number of the open one, from 1 */
+	uint64_t *regions;
+	uint64_t region_slots;
+	struct kona_pattern result;
+};
+
+int kona_pattern_create(const struct kona_sim_host *host, struct kona_pattern_state **ret_state)
+{
+	struct kona_pattern_state *state = host->map(sizeof(*state));
+
+	if (!state)
+		return -12;
+	state->host = host;
+	state->slot_count = FIRST_SLOTS;
+	state->slots = host->map(FIRST_SLOTS * sizeof(*state->slots));
+	state->window = 1;
+	if (!state->slots)
+		return -12;
+	state->last = state->slots;
+	*ret_state = state;
+	return 0;
+}
+
+static struct page_slot *find_slot(struct page_slot *slots, uint64_t count, uint64_t page,
+				   uint64_t window)
+{
+	uint64_t at = (page * UINT64_C(0x9e3779b97f4a7c15) >> 20) & (count - 1);
+
+	while (slots[at].window == window && slots[at].page != page)
+		at = (at + 1) & (count - 1);
+	return &slots[at];
+}
+
+/* The smaller table is left behind: all of them together are as large as the last. */
+static int grow(struct kona_pattern_state *state)
+{
+	uint64_t count = state->slot_count * 2;
+	struct page_slot *slots = state->host->map(count * sizeof(*slots));
+
+	if (!slots)
+		return -12;
+	for (uint64_t i = 0; i < state->slot_count; i++)
+		if (state->slots[i].window == state->window)
+			*find_slot(slots, count, state->slots[i].page, state->window) =
+				state->slots[i];
+	state->slots = slots;
+	state->slot_count = count;
+	state->last = slots;
+	return 0;
+}
+
+static void note_line(struct kona_pattern_state *state, uint64_t line, int reads, int writes)
+{
+	uint64_t page = line >> (PAGE_SHIFT - LINE_SHIFT);
+	uint64_t bit = UINT64_C(1) << (line % KONA_PATTERN_LINES);
+	struct page_slot *slot = state->last;
+
+	if (slot->page != page || slot->window != state->window) {
+		slot = find_slot(state->slots, state->slot_count, page, state->window);
+		if (slot->window != state->window) {
+			if (state->used * 2 >= state->slot_count) {
+				if (grow(state)) {
+					state->result.lost_pages++;
+					return;
+				}
+				slot = find_slot(state->slots, state->slot_count, page,
+						 state->window);
+			}
+			*slot = (struct page_slot){.page = page, .window = state->window};
+			state->used++;
+		}
+		state->last = slot;
+	}
+	slot->read |= reads ? bit : 0;
+	slot->written |= writes ? bit : 0;
+}
+
+void kona_pattern_note(struct kona_pattern_state *state, uint64_t address, uint32_t bytes,
+		       int reads, int writes)
+{
+	uint64_t last = (address + bytes - 1) >> LINE_SHIFT;
+
+	for (uint64_t line = address >> LINE_SHIFT; line <= last; line++)
+		note_line(state, line, reads, writes);
+}
+
+/* Returns the number of runs of neighbouring lines in the mask. */
+static uint64_t count_runs(uint64_t mask, uint64_t *histogram)
+{
+	uint64_t runs = 0;
+
+	while (mask) {
+		uint64_t shifted = mask >> __builtin_ctzll(mask);
+		uint32_t length = ~shifted ? (uint32_t)__builtin_ctzll(~shifted) : 64;
+
+		histogram[length]++;
+		runs++;
+		if (length == 64)
+			break;
+		mask = shifted >> length;
+	}
+	return runs;
+}
+
+static void add_page(struct kona_pattern_state *state, const struct page_slot *slot,
+		     struct kona_pattern_window *window)
+{
+	struct kona_pattern *result = &state->result;
+	uint32_t read = (uint32_t)__builtin_popcountll(slot->read);
+	uint32_t written = (uint32_t)__builtin_popcountll(slot->written);
+
+	result->read_per_page[read]++;
+	result->written_per_page[written]++;
+	count_runs(slot->read, result->read_run);
+	window->runs_written += count_runs(slot->written, result->written_run);
+	window->pages++;
+	window->lines_read += read;
+	window->lines_written += written;
+	window->pages_dirty += written != 0;
+}
+
+/* Distinct 2 MiB regions with a dirty page: the same hash again, a size up. */
+static uint64_t count_regions(struct kona_pattern_state *state)
+{
+	uint64_t count = 0;
+
+	if (state->region_slots < state->slot_count) {
+		state->regions = state->host->map(state->slot_count * sizeof(*state->regions));
+		state->region_slots = state->regions ? state->slot_count : 0;
+		if (!state->regions)
+			return 0;
+	}
+	for (uint64_t i = 0; i < state->region_slots; i++)
+		state->regions[i] = 0;
+	for (uint64_t i = 0; i < state->slot_count; i++) {
+		uint64_t region, at;
+
+		if (state->slots[i].window != state->window || !state->slots[i].written)
+			continue;
+		region = (state->slots[i].page >> REGION_PAGES_SHIFT) + 1;
+		at = (region * UINT64_C(0x9e3779b97f4a7c15) >> 20) & (state->region_slots - 1);
+		while (state->regions[at] && state->regions[at] != region)
+			at = (at + 1) & (state->region_slots - 1);
+		count += !state->regions[at];
+		state->regions[at] = region;
+	}
+	return count;
+}
+
+void kona_pattern_close(struct kona_pattern_state *state, uint64_t instructions)
+{
+	struct kona_pattern_window window = {.instructions = instructions};
+	struct kona_pattern_window *total = &state->result.total;
+
+	if (!state->used)
+		return;
+	for (uint64_t i = 0; i < state->slot_count; i++)
+		if (state->slots[i].window == state->window)
+			add_page(state, &state->slots[i], &window);
+	window.regions_dirty = count_regions(state);
+	if (state->result.windows < KONA_PATTERN_SERIES_MAX)
+		state->result.series[state->result.windows] = window;
+	state->result.windows++;
+	total->instructions = instructions;
+	total->pages += window.pages;
+	total->pages_dirty += window.pages_dirty;
+	total->regions_dirty += window.regions_dirty;
+	total->lines_read += window.lines_read;
+	total->lines_written += window.lines_written;
+	total->runs_written += window.runs_written;
+	state->window++;
+	state->used = 0;
+}
+
+const struct kona_pattern *kona_pattern_result(const struct kona_pattern_state *state)
+{
+	return &state->result;
+}

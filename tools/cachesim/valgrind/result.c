@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The result file: every count of the run, as JSON (its fields are in kona-sim(1)). Written to a
+ * temporary name and renamed, so that a file that exists is whole.
+ */
+#include "pub_tool_clientstate.h"
+#include "pub_tool_debuginfo.h"
+#include "pub_tool_libcfile.h"
+#include "pub_tool_libcproc.h"
+#include "pub_tool_mallocfree.h"
+#include "pub_tool_vki.h"
+
+#include "tool.h"
+
+enum { SOURCE_LINES_MAX = 1 << 16, SOURCE_LINES_SHOWN = 40 };
+
+static VgFile *file;
+
+static void print_string(const HChar *text)
+{
+	VG_(fprintf)(file, "\"");
+	for (; *text; text++) {
+		UChar c = (UChar)*text;
+
+		if (c == '"' || c == '\\')
+			VG_(fprintf)(file, "\\%c", c);
+		else if (c < 0x20 || c >= 0x7f)
+			VG_(fprintf)(file, "\\u00%02x", c);
+		else
+			VG_(fprintf)(file, "%c", c);
+	}
+	VG_(fprintf)(file, "\"");
+}
+
+static void print_command(void)
+{
+	VG_(fprintf)(file, "  \"command\": [");
+	print_string(VG_(args_the_exename));
+	for (Word i = 0; i < VG_(sizeXA)(VG_(args_for_client)); i++) {
+		VG_(fprintf)(file, ", ");
+		print_string(*(HChar **)VG_(indexXA)(VG_(args_for_client), i));
+	}
+	VG_(fprintf)(file, "],\n");
+}
+
+static void print_level(const HChar *name, const struct kona_sim_level_config *level,
+			const uint64_t *misses)
+{
+	VG_(fprintf)
+	(file,
+	 "    \"%s\": {\"size\": %llu, \"ways\": %u, \"read_misses\": %llu, "
+	 "\"write_misses\": %llu, \"fetch_misses\": %llu},\n",
+	 name, (ULong)level->bytes, level->ways, (ULong)misses[KONA_SIM_SIDE_READ],
+	 (ULong)misses[KONA_SIM_SIDE_WRITE], (ULong)misses[KONA_SIM_SIDE_FETCH]);
+}
+
+static void print_counts(void)
+{
+	struct kona_sim_counts counts;
+
+	kona_sim_counts(tool_sim, &counts);
+	VG_(fprintf)
+	(file,
+	 "  \"instructions\": %llu,\n  \"data_refs\": %llu,\n  \"data_reads\": %llu,\n"
+	 "  \"data_writes\": %llu,\n  \"data_modifies\": %llu,\n",
+	 tool_counters.instructions, tool_counters.reads + tool_counters.writes,
+	 tool_counters.reads, tool_counters.writes, tool_counters.modifies);
+	VG_(fprintf)
+	(file,
+	 "  \"footprint\": %llu,\n  \"footprint_lines\": %llu,\n"
+	 "  \"outside_lines\": %llu,\n  \"line\": %u,\n  \"simd\": \"%s\",\n"
+	 "  \"levels\": {\n",
+	 (ULong)counts.footprint_pages * 4096, (ULong)counts.footprint_lines,
+	 (ULong)counts.outside_lines, tool_config.line_bytes, kona_sim_simd_name(tool_sim));
+	print_level("l1", &tool_config.l1d, counts.l1);
+	print_level("l2", &tool_config.l2, counts.l2);
+	print_level("l3", &tool_config.l3, counts.l3);
+	VG_(fprintf)
+	(file,
+	 "    \"dram\": {\"read_refs\": %llu, \"write_refs\": %llu, "
+	 "\"fetch_refs\": %llu, \"lines_received\": %llu}\n  },\n",
+	 (ULong)counts.dram[KONA_SIM_SIDE_READ], (ULong)counts.dram[KONA_SIM_SIDE_WRITE],
+	 (ULong)counts.dram[KONA_SIM_SIDE_FETCH], (ULong)counts.l3_writebacks);
+}
+
+static void print_histogram(const HChar *name, const uint64_t *counts)
+{
+	VG_(fprintf)(file, "    \"%s\": [", name);
+	for (UInt i = 0; i <= KONA_PATTERN_LINES; i++)
+		VG_(fprintf)(file, "%s%llu", i ? ", " : "", (ULong)counts[i]);
+	VG_(fprintf)(file, "],\n");
+}
+
+static void print_window(const struct kona_pattern_window *w)
+{
+	VG_(fprintf)
+	(file,
+	 "{\"instructions\": %llu, \"pages\": %llu, \"pages_dirty\": %llu, "
+	 "\"regions_dirty\": %llu, \"lines_read\": %llu, \"lines_written\": %llu, "
+	 "\"runs_written\": %llu}",
+	 (ULong)w->instructions, (ULong)w->pages, (ULong)w->pages_dirty, (ULong)w->regions_dirty,
+	 (ULong)w->lines_read, (ULong)w->lines_written, (ULong)w->runs_written);
+}
+
+static void print_patterns(void)
+{
+	const struct kona_pattern *p = kona_pattern_result(tool_pattern);
+
+	VG_(fprintf)
+	(file, "  \"patterns\": {\n    \"windows\": %llu,\n    \"lost_pages\": %llu,\n",
+	 (ULong)p->windows, (ULong)p->lost_pages);
+	print_histogram("lines_read_per_page", p->read_per_page);
+	print_histogram("lines_written_per_page", p->written_per_page);
+	print_histogram("read_run_lines", p->read_run);
+	print_histogram("written_run_lines", p->written_run);
+	VG_(fprintf)(file, "    \"total\": ");
+	print_window(&p->total);
+	VG_(fprintf)(file, ",\n    \"series\": [");
+	for (ULong i = 0; i < p->windows && i < KONA_PATTERN_SERIES_MAX; i++) {
+		VG_(fprintf)(file, "%s\n      ", i ? "," : "");
+		print_window(&p->series[i]);
+	}
+	VG_(fprintf)(file, "\n    ]\n  },\n");
+}
+
+struct source_line {
+	HChar *name; /* FILE:LINE, or a function where there is no line */
+	ULong l1_misses, dram_misses, dram_writes;
+};
+
+static Int by_misses(const void *a, const void *b)
+{
+	const struct source_line *x = a, *y = b;
+
+	return x->dram_misses < y->dram_misses ? 1 : x->dram_misses > y->dram_misses ? -1 : 0;
+}
+
+static Int by_name(const void *a, const void *b)
+{
+	return VG_(strcmp)(((const struct source_line *)a)->name,
+			   ((const struct source_line *)b)->name);
+}
+
+static void name_site(const struct site *site, struct source_line *line)
+{
+	const HChar *name, *directory;
+	HChar text[512];
+	UInt number;
+	DiEpoch now = VG_(current_DiEpoch)();
+
+	if (VG_(get_filename_linenum)(now, site->pc, &name, &directory, &number))
+		VG_(snprintf)(text, sizeof(text), "%s:%u", name, number);
+	else if (VG_(get_fnname)(now, site->pc, &name))
+		VG_(snprintf)(text, sizeof(text), "%s", name);
+	else
+		VG_(snprintf)(text, sizeof(text), "0x%lx", site->pc);
+	line->name = VG_(strdup)("kona-sim.line", text);
+}
+
+/* Sites to source lines: name them, sort by name, merge neighbours, sort by misses. */
+static UInt collect_lines(struct source_line *lines)
+{
+	UInt count = 0, merged = 0;
+
+	for (const struct site *site = tool_sites; site && count < SOURCE_LINES_MAX;
+	     site = site->next) {
+		if (!site->dram_misses)
+			continue;
+		name_site(site, &lines[count]);
+		lines[count].l1_misses = site->l1_misses;
+		lines[count].dram_misses = site->dram_misses;
+		lines[count].dram_writes = site->dram_writes;
+		count++;
+	}
+	VG_(ssort)(lines, count, sizeof(*lines), by_name);
+	for (UInt i = 0; i < count; i++) {
+		if (merged && VG_STREQ(lines[merged - 1].name, lines[i].name)) {
+			lines[merged - 1].l1_misses += lines[i].l1_misses;
+			lines[merged - 1].dram_misses += lines[i].dram_misses;
+			lines[merged - 1].dram_writes += lines[i].dram_writes;
+		} else {
+			lines[merged++] = lines[i];
+		}
+	}
+	VG_(ssort)(lines, merged, sizeof(*lines), by_misses);
+	return merged;
+}
+
+static void print_lines(void)
+{
+	struct source_line *lines = VG_(calloc)("kona-sim.lines", SOURCE_LINES_MAX, sizeof(*lines));
+	UInt count = collect_lines(lines);
+
+	VG_(fprintf)(file, "  \"source_lines\": [");
+	for (UInt i = 0; i < count && i < SOURCE_LINES_SHOWN; i++) {
+		VG_(fprintf)(file, "%s\n    {\"line\": ", i ? "," : "");
+		print_string(lines[i].name);
+		VG_(fprintf)
+		(file, ", \"calls\": %llu, \"dram_refs\": %llu, \"dram_write_refs\": %llu}",
+		 lines[i].l1_misses, lines[i].dram_misses, lines[i].dram_writes);
+	}
+	VG_(fprintf)(file, "\n  ],\n");
+	VG_(free)(lines);
+}
+
+static void print_dram(void)
+{
+	const HChar *separator = "";
+
+	VG_(fprintf)(file, "  \"dram\": [");
+	for (UInt i = 0; i < tool_config.stack_count; i++) {
+		const struct kona_sim_stack_config *stack = &tool_config.stack[i];
+
+		for (UInt ways = 1; ways <= KONA_SIM_WAYS; ways++) {
+			struct kona_sim_dram_counts c;
+
+			kona_sim_dram_counts(tool_sim, i, ways, &c);
+			VG_(fprintf)
+			(file,
+			 "%s\n    {\"size\": %llu, \"block\": %u, \"ways\": %u, "
+			 "\"sets\": %llu, \"read_misses\": %llu, "
+			 "\"write_misses\": %llu, \"fetch_misses\": %llu, "
+			 "\"writebacks\": %llu, \"writeback_lines\": %llu}",
+			 separator, (ULong)stack->sets * ways * stack->block_bytes,
+			 stack->block_bytes, ways, (ULong)stack->sets,
+			 (ULong)c.misses[KONA_SIM_SIDE_READ], (ULong)c.misses[KONA_SIM_SIDE_WRITE],
+			 (ULong)c.misses[KONA_SIM_SIDE_FETCH], (ULong)c.writebacks,
+			 (ULong)c.writeback_lines);
+			separator = ",";
+		}
+	}
+	VG_(fprintf)(file, "\n  ]\n}\n");
+}
+
+Bool tool_write_result(const HChar *path, const HChar *end)
+{
+	HChar temporary[4200];
+
+	VG_(snprintf)(temporary, sizeof(temporary), "%s.part", path);
+	file = VG_(fopen)(temporary, VKI_O_CREAT | VKI_O_TRUNC | VKI_O_WRONLY, 0644);
+	if (!file) {
+		VG_(umsg)("kona-sim: cannot write %s: no results\n", temporary);
+		return False;
+	}
+	VG_(fprintf)
+	(file, "{\n  \"format\": \"kona-sim 1\",\n  \"end\": \"%s\",\n  \"pid\": %d,\n", end,
+	 VG_(getpid)());
+	print_command();
+	print_counts();
+	if (tool_pattern)
+		print_patterns();
+	if (tool_options.attribute)
+		print_lines();
+	print_dram();
+	VG_(fclose)(file);
+	if (VG_(rename)(temporary, path)) {
+		VG_(umsg)("kona-sim: cannot rename %s to %s\n", temporary, path);
+		return False;
+	}
+	return True;
+}
