@@ -22,7 +22,7 @@ void kona_log_verbose(int on)
 	log_verbose = on;
 }
 
-static void write_line(const char *format, va_list args)
+static KONA_PRINTF(1, 0) void write_line(const char *format, va_list args)
 {
 	char line[1024];
 	int saved = errno;

@@ -55,6 +55,7 @@ Bool tool_process_option(const HChar *argument)
 {
 	const HChar *text;
 	Bool good = True;
+	Long window;
 
 	if (VG_STR_CLO(argument, "--result", tool_options.result)) {
 	} else if (VG_BOOL_CLO(argument, "--fetches", tool_options.fetches)) {
@@ -62,7 +63,8 @@ Bool tool_process_option(const HChar *argument)
 	} else if (VG_BOOL_CLO(argument, "--patterns", tool_options.patterns)) {
 	} else if (VG_BOOL_CLO(argument, "--attribute", tool_options.attribute)) {
 	} else if (VG_BOOL_CLO(argument, "--children", tool_options.children)) {
-	} else if (VG_BINT_CLO(argument, "--window", tool_options.window, 1, 1000000000000000LL)) {
+	} else if (VG_BINT_CLO(argument, "--window", window, 1, 1000000000000000LL)) {
+		tool_options.window = (ULong)window;
 	} else if (VG_BINT_CLO(argument, "--line", tool_config.line_bytes, 64, 4096)) {
 	} else if (VG_STR_CLO(argument, "--l1d", text)) {
 		good = parse_level(text, &tool_config.l1d);
