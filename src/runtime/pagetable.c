@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The only file in which a page-table entry changes. The walk: fault and discard load and claim
+ * here and settle when they are done; evict claims, steps and settles.
+ *
+ * State: the array. No locks: every change is one compare-and-swap, and a busy entry has one owner.
+ * What can fail: the reservation at start; a claim that lost its race.
+ */
+#include "runtime/pagetable.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "base/atomic.h"
+
+#define STATE_MASK UINT64_C(0xf)
+#define MARKS	   (KONA_PT_TOUCHED | KONA_PT_WAITED)
+
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+	      "the futex word is the entry's lower half, which holds state and marks");
+
+int kona_pt_init(struct kona_pagetable *pt, uint64_t pages)
+{
+	void *entries = mmap(NULL, pages * sizeof(uint64_t), PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (entries == MAP_FAILED)
+		return -errno;
+	pt->entries = entries;
+	pt->pages = pages;
+	return 0;
+}
+
+void kona_pt_destroy(struct kona_pagetable *pt)
+{
+	munmap(pt->entries, pt->pages * sizeof(uint64_t));
+	pt->entries = NULL;
+}
+
+uint64_t kona_pt_load(const struct kona_pagetable *pt, uint64_t page)
+{
+	/* PT-1: acquire, pairs with the release in kona_pt_settle(): who sees a page in place also
+	 * sees its frame's baseline. */
+	return kona_load_acquire(&pt->entries[page]);
+}
+
+bool kona_pt_claim(struct kona_pagetable *pt, uint64_t page, uint64_t seen, enum kona_pt_state busy)
+{
+	assert(!kona_pt_busy(seen) && busy >= KONA_PT_FETCHING);
+	/* PT-2: acquire-release, pairs with itself: the next owner sees all that the last one did.
+	 */
+	return kona_cas_acq_rel(&pt->entries[page], &seen, (seen & ~STATE_MASK) | busy);
+}
+
+void kona_pt_step(struct kona_pagetable *pt, uint64_t page, enum kona_pt_state busy)
+{
+	/* Relaxed: only marks change under the owner, and the CAS reads them again. */
+	uint64_t seen = kona_load_relaxed(&pt->entries[page]);
+
+	assert(kona_pt_busy(seen) && busy >= KONA_PT_FETCHING);
+	/* PT-2. */
+	while (!kona_cas_acq_rel(&pt->entries[page], &seen, (seen & ~STATE_MASK) | busy))
+		;
+}
+
+bool kona_pt_settle(struct kona_pagetable *pt, uint64_t page, uint64_t entry)
+{
+	uint64_t before;
+
+	assert(!kona_pt_busy(entry) && !(entry & MARKS));
+	/* PT-1: release, pairs with the acquire in kona_pt_load(). PT-2. */
+	before = kona_exchange_acq_rel(&pt->entries[page], entry);
+	assert(kona_pt_busy(before));
+	if (before & KONA_PT_WAITED)
+		syscall(SYS_futex, &pt->entries[page], FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+	return before & KONA_PT_TOUCHED;
+}
+
+/* Sets a mark on a busy entry. Returns the entry as it is then; idle: there was none to mark. */
+static uint64_t mark(struct kona_pagetable *pt, uint64_t page, uint64_t flag)
+{
+	uint64_t seen = kona_pt_load(pt, page);
+
+	while (kona_pt_busy(seen) && !(seen & flag))
+		/* PT-2: the owner's exchange sees the mark, or this CAS fails and sees the end. */
+		if (kona_cas_acq_rel(&pt->entries[page], &seen, seen | flag))
+			return seen | flag;
+	return seen;
+}
+
+bool kona_pt_touch(struct kona_pagetable *pt, uint64_t page)
+{
+	return kona_pt_busy(mark(pt, page, KONA_PT_TOUCHED));
+}
+
+uint64_t kona_pt_wait(struct kona_pagetable *pt, uint64_t page)
+{
+	uint64_t seen;
+
+	while (kona_pt_busy(seen = mark(pt, page, KONA_PT_WAITED)))
+		/* A change before the kernel looks makes it return at once (EAGAIN): look again. */
+		syscall(SYS_futex, &pt->entries[page], FUTEX_WAIT_PRIVATE, (uint32_t)seen, NULL,
+			NULL, 0);
+	return seen;
+}
