@@ -12,4 +12,6 @@ struct kona_command {
 	int (*main)(int argc, char **argv);
 };
 
+int kona_cmd_sim(int argc, char **argv);
+
 #endif

@@ -10,6 +10,7 @@
 #include "cli/command.h"
 
 static const struct kona_command commands[] = {
+	{"sim", "simulate a program's caches and remote memory in one run", kona_cmd_sim},
 	{NULL, NULL, NULL},
 };
 

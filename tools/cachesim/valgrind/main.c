@@ -97,7 +97,7 @@ static void after_options(void)
 	if (!err && tool_options.patterns)
 		err = kona_pattern_create(&host, &tool_pattern);
 	if (err) {
-		VG_(umsg)
+		VG_(fmsg)
 		("kona-sim: %s\n",
 		 err == -12 ? "out of memory" : "this cache configuration is impossible");
 		VG_(exit)(2);

@@ -239,7 +239,7 @@ Bool tool_write_result(const HChar *path, const HChar *end)
 	VG_(snprintf)(temporary, sizeof(temporary), "%s.part", path);
 	file = VG_(fopen)(temporary, VKI_O_CREAT | VKI_O_TRUNC | VKI_O_WRONLY, 0644);
 	if (!file) {
-		VG_(umsg)("kona-sim: cannot write %s: no results\n", temporary);
+		VG_(fmsg)("kona-sim: cannot write %s: no results\n", temporary);
 		return False;
 	}
 	VG_(fprintf)
@@ -254,7 +254,7 @@ Bool tool_write_result(const HChar *path, const HChar *end)
 	print_dram();
 	VG_(fclose)(file);
 	if (VG_(rename)(temporary, path)) {
-		VG_(umsg)("kona-sim: cannot rename %s to %s\n", temporary, path);
+		VG_(fmsg)("kona-sim: cannot rename %s to %s\n", temporary, path);
 		return False;
 	}
 	return True;

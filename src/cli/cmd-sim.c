@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * kona sim: simulate a program's caches, local DRAM cache and remote memory in one run.
+ */
+#include <argp.h>
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/compiler.h"
+#include "base/log.h"
+#include "cli/command.h"
+#include "table.h"
+
+enum {
+	OPTION_L1 = 256,
+	OPTION_L1I,
+	OPTION_L2,
+	OPTION_L3,
+	OPTION_LINE,
+	OPTION_FETCHES,
+	OPTION_PRIVATE,
+	OPTION_PATTERNS,
+	OPTION_WINDOW,
+	OPTION_ATTRIBUTE,
+	OPTION_CHILDREN,
+	OPTION_FOLLOW,
+	OPTION_RESULT,
+	OPTION_FROM,
+	OPTION_MODEL,
+	OPTION_MODELS,
+	OPTION_JSON,
+	ARGUMENT_BYTES = 128
+};
+
+struct options {
+	struct kona_sweep sweep;
+	struct kona_sweep_run run;
+	struct kona_models models;
+	const char *model; /* only this one; NULL: all */
+	const char *from, *json;
+	bool patterns, sweep_asked; /* patterns alone need no sweep */
+	char text[KONA_SWEEP_ARGUMENTS_MAX][ARGUMENT_BYTES];
+};
+
+static const struct argp_option argp_options[] = {
+	{"sizes", 's', "LIST", 0, "DRAM cache sizes [1M,2M,...,2G]"},
+	{"blocks", 'b', "LIST", 0, "block sizes, 64 to 2M [64,256,1K,4K,64K,2M]"},
+	{"ways", 'w', "LIST", 0, "associativities, 1 to 16 [1,2,4,8,16]"},
+	{"l1", OPTION_L1, "SIZE,WAYS", 0, "L1 data cache [32K,8]; 0: none"},
+	{"l1i", OPTION_L1I, "SIZE,WAYS", 0, "L1 instruction cache, with --fetches [0]"},
+	{"l2", OPTION_L2, "SIZE,WAYS", 0, "L2 [64K,16]"},
+	{"l3", OPTION_L3, "SIZE,WAYS", 0, "L3 [2M,16]"},
+	{"line", OPTION_LINE, "SIZE", 0, "line size of L1 to L3 [64]"},
+	{"fetches", OPTION_FETCHES, NULL, 0, "instruction fetches go through the caches too"},
+	{"private", OPTION_PRIVATE, NULL, 0, "an L1 and L2 per thread [shared]"},
+	{"patterns", OPTION_PATTERNS, NULL, 0, "lines per page and window; no sweep unless asked"},
+	{"window", OPTION_WINDOW, "N", 0, "instructions per window of --patterns [100000000]"},
+	{"attribute", OPTION_ATTRIBUTE, NULL, 0, "last-level misses by source line"},
+	{"children", OPTION_CHILDREN, NULL, 0, "forked children write RESULT.PID"},
+	{"follow", OPTION_FOLLOW, NULL, 0, "simulate what the program execs, too"},
+	{"result", OPTION_RESULT, "FILE", 0, "keep the counts, for --from"},
+	{"from", OPTION_FROM, "FILE", 0, "no run: read the counts of an earlier one"},
+	{"model", OPTION_MODEL, "NAME", 0,
+	 "only this latency model, or `original' for all built in"},
+	{"models", OPTION_MODELS, "FILE", 0, "latency models: lines of `NAME KEY=NS ...'"},
+	{"json", OPTION_JSON, "FILE", 0, "write JSON (`-': standard output, no table)"},
+	{0},
+};
+
+/* Adds NAME followed by VALUE ("--line=", "128") to the tool's arguments. */
+static void add_argument(struct options *o, struct argp_state *state, const char *name,
+			 const char *value)
+{
+	char *text = o->text[o->run.argument_count];
+
+	if (o->run.argument_count == KONA_SWEEP_ARGUMENTS_MAX - 1)
+		argp_error(state, "too many options");
+	if (snprintf(text, ARGUMENT_BYTES, "%s%s", name, value) >= ARGUMENT_BYTES)
+		argp_error(state, "too long: %s", value);
+	o->run.argument[o->run.argument_count++] = text;
+}
+
+static void parse_list(struct kona_sweep_list *list, const char *text, struct argp_state *state)
+{
+	if (kona_sweep_list_parse(text, list))
+		argp_error(state, "not a list of up to %d sizes: %s", KONA_SWEEP_LIST_MAX, text);
+}
+
+/* "32K,8" -> "--l1d=32768,8" */
+static void parse_level(struct options *o, const char *name, const char *text,
+			struct argp_state *state)
+{
+	struct kona_sweep_list list;
+	char value[64];
+
+	if (!strcmp(text, "0"))
+		snprintf(value, sizeof(value), "--%s=0", name);
+	else if (kona_sweep_list_parse(text, &list) || list.count != 2)
+		argp_error(state, "--%s wants SIZE,WAYS (like 32K,8), not %s", name, text);
+	else
+		snprintf(value, sizeof(value), "--%s=%llu,%llu", name,
+			 (unsigned long long)list.value[0], (unsigned long long)list.value[1]);
+	add_argument(o, state, "", value);
+}
+
+static void parse_models(struct options *o, const char *path, struct argp_state *state)
+{
+	unsigned int line;
+	int err = kona_models_load(&o->models, path, &line);
+
+	if (err == -EINVAL)
+		argp_error(state,
+			   "%s:%u: want NAME and KEY=NS with l1, l2, l3, cache, remote, "
+			   "remote_write",
+			   path, line);
+	else if (err)
+		argp_error(state, "%s: %s", path, strerror(-err));
+}
+
+static void parse_tool_option(int key, char *argument, struct options *o, struct argp_state *state)
+{
+	struct kona_sweep_list one;
+	char text[32];
+
+	switch (key) {
+	case OPTION_L1:
+		parse_level(o, "l1d", argument, state);
+		break;
+	case OPTION_L1I:
+		parse_level(o, "l1i", argument, state);
+		break;
+	case OPTION_L2:
+		parse_level(o, "l2", argument, state);
+		break;
+	case OPTION_L3:
+		parse_level(o, "l3", argument, state);
+		break;
+	case OPTION_LINE:
+	case OPTION_WINDOW:
+		if (kona_sweep_list_parse(argument, &one) || one.count != 1)
+			argp_error(state, "not a number: %s", argument);
+		snprintf(text, sizeof(text), "%llu", (unsigned long long)one.value[0]);
+		add_argument(o, state, key == OPTION_LINE ? "--line=" : "--window=", text);
+		break;
+	case OPTION_PATTERNS:
+		o->patterns = true;
+		add_argument(o, state, "%s", "--patterns=yes");
+		break;
+	case OPTION_FETCHES:
+		add_argument(o, state, "%s", "--fetches=yes");
+		break;
+	case OPTION_PRIVATE:
+		add_argument(o, state, "%s", "--private-cores=yes");
+		break;
+	case OPTION_ATTRIBUTE:
+		add_argument(o, state, "%s", "--attribute=yes");
+		break;
+	case OPTION_CHILDREN:
+		add_argument(o, state, "%s", "--children=yes");
+		break;
+	}
+}
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+	struct options *o = state->input;
+
+	switch (key) {
+	case 's':
+		parse_list(&o->sweep.sizes, argument, state);
+		o->sweep_asked = true;
+		break;
+	case 'b':
+		parse_list(&o->sweep.blocks, argument, state);
+		o->sweep_asked = true;
+		break;
+	case 'w':
+		parse_list(&o->sweep.ways, argument, state);
+		o->sweep_asked = true;
+		break;
+	case OPTION_FOLLOW:
+		o->run.follow = true;
+		break;
+	case OPTION_RESULT:
+		o->run.result = argument;
+		break;
+	case OPTION_FROM:
+		o->from = argument;
+		break;
+	case OPTION_MODEL:
+		o->model = argument;
+		break;
+	case OPTION_MODELS:
+		parse_models(o, argument, state);
+		break;
+	case OPTION_JSON:
+		o->json = argument;
+		break;
+	case ARGP_KEY_ARGS:
+		o->run.program = state->argv + state->next;
+		break;
+	case ARGP_KEY_END:
+		if (!o->from == !o->run.program)
+			argp_error(state, "give a program to run, or --from FILE");
+		break;
+	default:
+		if (key < OPTION_L1 || key > OPTION_CHILDREN)
+			return ARGP_ERR_UNKNOWN;
+		parse_tool_option(key, argument, o, state);
+		break;
+	}
+	return 0;
+}
+
+static int choose_model(struct options *o)
+{
+	const struct kona_model *model;
+
+	if (!o->model)
+		return 0;
+	if (!strcmp(o->model, "original")) {
+		kona_models_builtin(&o->models);
+		return 0;
+	}
+	model = kona_models_find(&o->models, o->model);
+	if (!model) {
+		kona_error("no such model: %s; there are original, and:", o->model);
+		for (size_t i = 0; i < o->models.count; i++)
+			kona_error("  %s", o->models.model[i].name);
+		return -EINVAL;
+	}
+	o->models.model[0] = *model;
+	o->models.count = 1;
+	return 0;
+}
+
+static int simulate(struct options *o, int *ret_status)
+{
+	KONA_FREE char *stacks = NULL;
+	KONA_FREE char *argument = NULL;
+	int err = 0;
+
+	if (!o->patterns || o->sweep_asked) {
+		err = kona_sweep_stacks(&o->sweep, &stacks);
+		if (err) {
+			kona_error("%s", err == -E2BIG ? "too many configurations: leave out some "
+							 "sizes or block sizes"
+						       : "bad sweep: blocks are powers of two from "
+							 "64 to 2M, ways 1 to 16, and a size is a "
+							 "multiple of block x ways");
+			return err;
+		}
+		if (asprintf(&argument, "--stacks=%s", stacks) < 0)
+			return -ENOMEM;
+		o->run.argument[o->run.argument_count++] = argument;
+	}
+	unlink(o->run.result);
+	err = kona_sweep_run(&o->run, ret_status);
+	if (err == -ENOENT)
+		kona_error("the simulator (kona_sim-amd64-linux) is not installed beside kona");
+	else if (err)
+		kona_error("cannot run the simulator: %s", strerror(-err));
+	return err;
+}
+
+/* Says how the program ended, when that is worth saying, and returns the exit status to pass on. */
+static int tell_end(int status, const struct kona_sim_result *result)
+{
+	if (WIFSIGNALED(status)) {
+		kona_error("the program ended by signal %d (%s): these are the results so far",
+			   WTERMSIG(status), strsignal(WTERMSIG(status)));
+		return 128 + WTERMSIG(status);
+	}
+	if (result->ended_by_exec)
+		kona_error("the program replaced itself by exec: these are the results until then; "
+			   "--follow goes on with the new one");
+	return WEXITSTATUS(status);
+}
+
+static int report(struct options *o, int status)
+{
+	const char *path = o->from ? o->from : o->run.result;
+	struct kona_sim_result result;
+	int exit_status = 0;
+	int err = kona_sim_result_read(path, &result);
+
+	if (err) {
+		if (o->from)
+			kona_error("%s: %s", path,
+				   err == -EPROTO ? "not a result of kona sim" : strerror(-err));
+		else if (WIFSIGNALED(status))
+			kona_error("the simulator ended by signal %d and left no results",
+				   WTERMSIG(status));
+		else
+			kona_error("no results: the program did not start");
+		return 1;
+	}
+	if (!o->from)
+		exit_status = tell_end(status, &result);
+	if (!o->json || strcmp(o->json, "-") != 0)
+		kona_sim_table_print(stdout, &result, &o->sweep, &o->models);
+	if (o->json) {
+		err = kona_sim_json_write(o->json, &result, &o->sweep, &o->models);
+		if (err) {
+			kona_error("cannot write %s: %s", o->json, strerror(-err));
+			exit_status = 1;
+		}
+	}
+	kona_sim_result_free(&result);
+	return exit_status;
+}
+
+int kona_cmd_sim(int argc, char **argv)
+{
+	static const struct argp argp = {
+		argp_options,
+		parse_option,
+		"-- PROGRAM [ARGUMENTS]\n--from FILE",
+		"Simulate what PROGRAM would cost on remote memory: every DRAM cache size, block "
+		"size and associativity in one run, under Valgrind.",
+		NULL,
+		NULL,
+		NULL};
+	static struct options o;
+	char temporary[] = "/tmp/kona-sim-XXXXXX";
+	int status = 0;
+	int exit_status = 1;
+	int fd = -1;
+
+	kona_sweep_default(&o.sweep);
+	kona_models_builtin(&o.models);
+	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &o);
+	if (choose_model(&o))
+		return 2;
+	if (!o.from && !o.run.result) {
+		fd = mkstemp(temporary);
+		if (fd < 0) {
+			kona_error("cannot make a temporary file: %s", strerror(errno));
+			return 1;
+		}
+		close(fd);
+		o.run.result = temporary;
+	}
+	if (o.from || !simulate(&o, &status))
+		exit_status = report(&o, status);
+	if (fd >= 0)
+		unlink(temporary);
+	return exit_status;
+}
