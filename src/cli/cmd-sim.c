@@ -146,19 +146,19 @@ static void parse_tool_option(int key, char *argument, struct options *o, struct
 		break;
 	case OPTION_PATTERNS:
 		o->patterns = true;
-		add_argument(o, state, "%s", "--patterns=yes");
+		add_argument(o, state, "", "--patterns=yes");
 		break;
 	case OPTION_FETCHES:
-		add_argument(o, state, "%s", "--fetches=yes");
+		add_argument(o, state, "", "--fetches=yes");
 		break;
 	case OPTION_PRIVATE:
-		add_argument(o, state, "%s", "--private-cores=yes");
+		add_argument(o, state, "", "--private-cores=yes");
 		break;
 	case OPTION_ATTRIBUTE:
-		add_argument(o, state, "%s", "--attribute=yes");
+		add_argument(o, state, "", "--attribute=yes");
 		break;
 	case OPTION_CHILDREN:
-		add_argument(o, state, "%s", "--children=yes");
+		add_argument(o, state, "", "--children=yes");
 		break;
 	}
 }
