@@ -7,11 +7,9 @@
  * of instructions and references, known statically between two exits, are added before each exit.
  *
  * Most accesses hit the most recent line of their L1 set: they change nothing in the simulation,
- * and the test (shift, and, load, subtract, compare) takes them out. Neighbouring accesses at fixed
- * distances from one register, which fit in a line, share a test: when their whole span lies in a
- * most recent line none of them changes anything, else the helper takes them one by one, in order.
- * The counting rules are Cachegrind's: a read and a write of the same operand by one instruction
- * are one event, which counts as a read; operands larger than a line count as one line.
+ * and the test (shift, and, load, subtract, compare) takes them out. The counting rules are
+ * Cachegrind's: a read and a write of the same operand by one instruction are one event, which
+ * counts as a read; operands larger than a line count as one line.
  *
  * State: the pending event, kept back until it is known that no write to its operand follows;
  * sites, one per access in the code, kept for the whole run. Nothing fails but memory, which ends
@@ -22,26 +20,13 @@
 
 #include "tool.h"
 
-enum { GROUP_MAX = 8 };
-
-/* An address as base + offset. IRTemp_INVALID: the offset is all. */
-struct place {
-	IRTemp base;
-	Long offset;
-};
-
 struct block {
 	IRSB *out;
 	UInt instructions, reads, writes, modifies; /* since the last exit */
 	Addr pc;
-	Addr fetched_line;	   /* the line of the instruction before, when in this block */
-	struct site *first, *last; /* of the pending group; NULL: none */
-	UInt pending_count;
-	IRExpr *last_address;
-	struct place low; /* of the group */
-	Long high;	  /* offset of its end */
-	Bool writes_any;
-	struct place *places; /* by temporary: what it is known to be */
+	Addr fetched_line; /* the line of the instruction before, when in this block */
+	struct site *pending;
+	IRExpr *pending_address;
 };
 
 static IRExpr *constant(ULong value)
@@ -104,18 +89,6 @@ static VG_REGPARM(2) void touch_guarded(Addr address, struct site *site)
 	touch_and_note(address, site);
 }
 
-static VG_REGPARM(2) void touch_group(Addr lowest, struct site *site)
-{
-	for (; site; site = site->group_next)
-		touch(lowest + (Addr)site->offset, site);
-}
-
-static VG_REGPARM(2) void touch_group_and_note(Addr lowest, struct site *site)
-{
-	for (; site; site = site->group_next)
-		touch_and_note(lowest + (Addr)site->offset, site);
-}
-
 static struct site *new_site(UInt bytes, enum kona_sim_kind kind, Addr pc)
 {
 	struct site *site = VG_(perm_malloc)(sizeof(*site), vg_alignof(struct site));
@@ -142,12 +115,18 @@ static void add_call(struct block *block, const HChar *name, void *function, IRE
 	addStmtToIRSB(block->out, IRStmt_Dirty(call));
 }
 
-/* The inline test: 1 when bytes at address do not lie within a most recent line. */
-static IRExpr *add_test(struct block *block, IRExpr *address, ULong bytes, const uint64_t *table,
-			ULong mask)
+/* The test and the guarded call. An entry holds a line's base address: one compare for both ends.
+ */
+static void add_access(struct block *block, IRExpr *address, struct site *site)
 {
+	struct kona_sim_filter *filter = kona_sim_filter(tool_sim);
 	UInt line_shift = (UInt)__builtin_ctz(tool_config.line_bytes);
-	IRExpr *at, *entry, *past;
+	const uint64_t *table = site->kind == KONA_SIM_READ    ? filter->read
+				: site->kind == KONA_SIM_FETCH ? filter->fetch
+							       : filter->write;
+	ULong mask = site->kind == KONA_SIM_FETCH ? filter->fetch_mask : filter->data_mask;
+	Bool notes = tool_pattern || tool_options.attribute;
+	IRExpr *at, *entry, *past, *guard;
 
 	at = binary(block, Iop_Shr64, Ity_I64, address,
 		    IRExpr_Const(IRConst_U8((UChar)(line_shift - 3))));
@@ -155,140 +134,44 @@ static IRExpr *add_test(struct block *block, IRExpr *address, ULong bytes, const
 	at = binary(block, Iop_Add64, Ity_I64, at, constant((ULong)(Addr)table));
 	entry = assign(block, Ity_I64, IRExpr_Load(Iend_LE, Ity_I64, at));
 	past = binary(block, Iop_Sub64, Ity_I64, address, entry);
-	return binary(block, Iop_CmpLT64U, Ity_I1, constant(tool_config.line_bytes - bytes), past);
-}
-
-static void add_fetch(struct block *block, Addr pc, UInt bytes)
-{
-	struct kona_sim_filter *filter = kona_sim_filter(tool_sim);
-	struct site *site = new_site(bytes, KONA_SIM_FETCH, pc);
-	IRExpr *guard =
-		add_test(block, constant(pc), site->bytes, filter->fetch, filter->fetch_mask);
-
-	add_call(block, "touch", touch, constant(pc), site, guard);
-}
-
-static void count_site(struct block *block, const struct site *site)
-{
-	if (site->kind == KONA_SIM_WRITE)
-		block->writes++;
-	else
-		block->reads++;
-	block->modifies += site->kind == KONA_SIM_MODIFY;
-}
-
-static IRExpr *lowest_address(struct block *block)
-{
-	if (block->low.base == IRTemp_INVALID)
-		return constant((ULong)block->low.offset);
-	if (!block->low.offset)
-		return IRExpr_RdTmp(block->low.base);
-	return binary(block, Iop_Add64, Ity_I64, IRExpr_RdTmp(block->low.base),
-		      constant((ULong)block->low.offset));
+	guard = binary(block, Iop_CmpLT64U, Ity_I1, constant(tool_config.line_bytes - site->bytes),
+		       past);
+	add_call(block, notes ? "touch_and_note" : "touch", notes ? touch_and_note : touch, address,
+		 site, guard);
 }
 
 static void flush_pending(struct block *block)
 {
-	struct kona_sim_filter *filter = kona_sim_filter(tool_sim);
-	const uint64_t *table = block->writes_any ? filter->write : filter->read;
-	Bool notes = tool_pattern || tool_options.attribute;
-	IRExpr *address, *guard;
-
-	if (!block->first)
+	if (!block->pending)
 		return;
-	for (struct site *site = block->first; site; site = site->group_next) {
-		site->offset -= block->low.offset;
-		count_site(block, site);
-	}
-	address = lowest_address(block);
-	guard = add_test(block, address, (ULong)(block->high - block->low.offset), table,
-			 filter->data_mask);
-	if (block->first == block->last)
-		add_call(block, notes ? "touch_and_note" : "touch", notes ? touch_and_note : touch,
-			 address, block->first, guard);
+	add_access(block, block->pending_address, block->pending);
+	if (block->pending->kind == KONA_SIM_WRITE)
+		block->writes++;
 	else
-		add_call(block, notes ? "touch_group_and_note" : "touch_group",
-			 notes ? touch_group_and_note : touch_group, address, block->first, guard);
-	block->first = block->last = NULL;
-	block->writes_any = False;
-	block->pending_count = 0;
-}
-
-/* Follows additions of constants, which is what stack and structure accesses are made of. */
-static struct place resolve(struct block *block, IRExpr *address)
-{
-	if (address->tag == Iex_Const)
-		return (struct place){IRTemp_INVALID, (Long)address->Iex.Const.con->Ico.U64};
-	return block->places[address->Iex.RdTmp.tmp];
-}
-
-static void note_sum(struct block *block, IRTemp temp, const IRExpr *e)
-{
-	Long sign = 0;
-
-	if (e->tag == Iex_RdTmp) {
-		block->places[temp] = block->places[e->Iex.RdTmp.tmp];
-		return;
-	}
-	if (e->tag != Iex_Binop || e->Iex.Binop.arg1->tag != Iex_RdTmp ||
-	    e->Iex.Binop.arg2->tag != Iex_Const)
-		return;
-	if (e->Iex.Binop.op == Iop_Add64)
-		sign = 1;
-	else if (e->Iex.Binop.op == Iop_Sub64)
-		sign = -1;
-	if (sign) {
-		block->places[temp] = block->places[e->Iex.Binop.arg1->Iex.RdTmp.tmp];
-		block->places[temp].offset +=
-			sign * (Long)e->Iex.Binop.arg2->Iex.Const.con->Ico.U64;
-	}
-}
-
-static void note_access(struct block *block, IRExpr *address, UInt bytes, enum kona_sim_kind kind)
-{
-	struct site *site = new_site(bytes, kind, block->pc);
-	struct place place = resolve(block, address);
-	Long low = place.offset, high = place.offset + site->bytes;
-
-	if (block->first) {
-		low = block->low.offset < low ? block->low.offset : low;
-		high = block->high > high ? block->high : high;
-		if (place.base != block->low.base || block->pending_count == GROUP_MAX ||
-		    high - low > (Long)tool_config.line_bytes) {
-			flush_pending(block);
-			low = place.offset;
-			high = place.offset + site->bytes;
-		}
-	}
-	site->offset = place.offset;
-	if (block->last)
-		block->last->group_next = site;
-	else
-		block->first = site;
-	block->last = site;
-	block->last_address = address;
-	block->pending_count++;
-	block->writes_any |= kind != KONA_SIM_READ;
-	block->low = (struct place){place.base, low};
-	block->high = high;
+		block->reads++;
+	block->modifies += block->pending->kind == KONA_SIM_MODIFY;
+	block->pending = NULL;
 }
 
 static void note_read(struct block *block, IRExpr *address, UInt bytes)
 {
-	note_access(block, address, bytes, KONA_SIM_READ);
+	flush_pending(block);
+	block->pending = new_site(bytes, KONA_SIM_READ, block->pc);
+	block->pending_address = address;
 }
 
 static void note_write(struct block *block, IRExpr *address, UInt bytes)
 {
-	struct site *last = block->last;
+	struct site *pending = block->pending;
 
-	if (last && last->kind == KONA_SIM_READ && last->pc == block->pc && last->bytes == bytes &&
-	    eqIRAtom(block->last_address, address)) {
-		last->kind = KONA_SIM_MODIFY;
-		block->writes_any = True;
+	if (pending && pending->kind == KONA_SIM_READ && pending->pc == block->pc &&
+	    pending->bytes == bytes && eqIRAtom(block->pending_address, address)) {
+		pending->kind = KONA_SIM_MODIFY;
 		return;
 	}
-	note_access(block, address, bytes, KONA_SIM_WRITE);
+	flush_pending(block);
+	block->pending = new_site(bytes, KONA_SIM_WRITE, block->pc);
+	block->pending_address = address;
 }
 
 static void note_guarded(struct block *block, IRExpr *address, UInt bytes, IRExpr *guard,
@@ -306,13 +189,13 @@ static void note_instruction(struct block *block, Addr pc, UInt bytes)
 	Addr line_mask = ~(Addr)(tool_config.line_bytes - 1);
 	Addr last = pc + bytes - 1;
 
+	flush_pending(block);
 	block->pc = pc;
 	block->instructions++;
 	if (!tool_options.fetches || !bytes)
 		return;
-	flush_pending(block);
 	if ((pc & line_mask) != block->fetched_line || (last & line_mask) != block->fetched_line)
-		add_fetch(block, pc, bytes);
+		add_access(block, constant(pc), new_site(bytes, KONA_SIM_FETCH, pc));
 	block->fetched_line = last & line_mask;
 }
 
@@ -362,7 +245,6 @@ static void note_statement(struct block *block, const IRStmt *st, const IRTypeEn
 				 st->Ist.IMark.len);
 		break;
 	case Ist_WrTmp:
-		note_sum(block, st->Ist.WrTmp.tmp, st->Ist.WrTmp.data);
 		if (st->Ist.WrTmp.data->tag == Iex_Load)
 			note_read(block, st->Ist.WrTmp.data->Iex.Load.addr,
 				  sizeofIRType(st->Ist.WrTmp.data->Iex.Load.ty));
@@ -404,12 +286,8 @@ IRSB *tool_instrument(VgCallbackClosure *closure, IRSB *in, const VexGuestLayout
 		      IRType host_word)
 {
 	struct block block = {.out = deepCopyIRSBExceptStmts(in)};
-	UInt temps = (UInt)in->tyenv->types_used;
 	Int i = 0;
 
-	block.places = VG_(malloc)("kona-sim.places", temps * sizeof(*block.places) + 1);
-	for (UInt temp = 0; temp < temps; temp++)
-		block.places[temp] = (struct place){temp, 0};
 	/* What stands before the first instruction is the check for self-modified code. */
 	while (i < in->stmts_used && in->stmts[i]->tag != Ist_IMark)
 		addStmtToIRSB(block.out, in->stmts[i++]);
@@ -422,6 +300,5 @@ IRSB *tool_instrument(VgCallbackClosure *closure, IRSB *in, const VexGuestLayout
 		addStmtToIRSB(block.out, st);
 	}
 	add_counts(&block);
-	VG_(free)(block.places);
 	return block.out;
 }

@@ -20,8 +20,6 @@ struct site {
 	UInt kind; /* enum kona_sim_kind */
 	Addr pc;
 	ULong l1_misses, dram_misses, dram_writes; /* with --attribute=yes */
-	Long offset;				   /* from the lowest address of its group */
-	struct site *group_next;		   /* accesses tested together, in order */
 	struct site *next;
 };
 
