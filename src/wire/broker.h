@@ -5,18 +5,22 @@
  * A Unix SOCK_SEQPACKET connection; one message is one packet, fixed size, host byte order (both
  * ends share a kernel). The client sends one request at a time and waits for its reply; the daemon
  * never speaks unasked. The lease lives as long as the connection: a forked child that inherits the
- * socket keeps its parent's lease alive.
+ * socket keeps its parent's lease alive. The end of the stream tells the client that its memory
+ * node is gone.
  *
  *   client                              memd
  *   HELLO ----------------------------> opens a lease with the rack controller
- *   <------------------------- WELCOME  + the lease's store (a memfd) by SCM_RIGHTS
+ *   <------------------------- WELCOME
  *   HOLD  + a descriptor -------------> keeps it open until the lease ends (spare userfaultfd)
  *   <---------------------------- HELD
  *   GRANT ----------------------------> asks the controller for slabs
- *   <------------------------- GRANTED  slabs, each with its place in the store
+ *   <------------------------- GRANTED  + their memory, one memfd, by SCM_RIGHTS
  *
- * The store belongs to one lease: its bytes start as zeros and are gone when the lease ends, so no
- * tenant ever sees another's data. Every reply carries status: 0, or -errno with a text for people.
+ * Each grant is a memfd of its own, of exactly count * slab_bytes zeros, in which the slabs stand
+ * in the order of the reply. The daemon seals it with F_SEAL_GROW | F_SEAL_SEAL before it sends it:
+ * so a tenant cannot enlarge what it was granted, nor keep the daemon from truncating it to nothing
+ * when the lease ends, which frees the memory whoever still maps it. (A tenant that shrinks its own
+ * grant hurts only itself.) No slab's bytes are ever handed to a second tenant.
  *
  * A reader checks magic, version, type and the packet's length before it looks at anything else; a
  * bad packet ends the connection (memd) or the request with -EPROTO (client).
@@ -28,7 +32,7 @@
 #include <stdint.h>
 
 #define KONA_BROKER_MAGIC   UINT32_C(0x414e4f4b) /* "KONA" */
-#define KONA_BROKER_VERSION 1
+#define KONA_BROKER_VERSION 2
 
 enum kona_broker_type {
 	KONA_BROKER_HELLO = 1,
@@ -82,17 +86,15 @@ struct kona_broker_grant {
 	uint32_t reserved;
 };
 
-struct kona_broker_slab {
-	uint64_t slab_id;      /* unique in the rack */
-	uint64_t offset_bytes; /* in the lease's store; a multiple of slab_bytes */
-};
-
-/* All of the slabs that were asked for, or none (status -ENOSPC, -EDQUOT, -EHOSTUNREACH, ...). */
+/*
+ * All of the slabs that were asked for, and one descriptor; or none, and none (status -ENOSPC,
+ * -EDQUOT, -EHOSTUNREACH, ...).
+ */
 struct kona_broker_granted {
 	struct kona_broker_header header;
 	int32_t status;
 	uint32_t count;
-	struct kona_broker_slab slabs[KONA_BROKER_MOST_SLABS];
+	uint64_t slab_ids[KONA_BROKER_MOST_SLABS]; /* unique in the rack */
 	char text[KONA_BROKER_TEXT_BYTES];
 };
 
@@ -101,6 +103,6 @@ static_assert(sizeof(struct kona_broker_hello) == 88, "wire layout");
 static_assert(sizeof(struct kona_broker_welcome) == 256, "wire layout");
 static_assert(sizeof(struct kona_broker_hold) == 16, "wire layout");
 static_assert(sizeof(struct kona_broker_grant) == 16, "wire layout");
-static_assert(sizeof(struct kona_broker_granted) == 432, "wire layout");
+static_assert(sizeof(struct kona_broker_granted) == 304, "wire layout");
 
 #endif
