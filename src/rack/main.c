@@ -119,8 +119,8 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 	}
 }
 
-/* Waits for SIGTERM or SIGINT, or for the owner's end. */
-static void wait_for_end(int signals, int owner_fd)
+/* Waits for SIGTERM or SIGINT, or for the owner's end. Returns true for the latter. */
+static bool wait_for_end(int signals, int owner_fd)
 {
 	struct pollfd polled[2] = {{.fd = signals, .events = POLLIN},
 				   {.fd = owner_fd, .events = POLLIN}};
@@ -128,16 +128,16 @@ static void wait_for_end(int signals, int owner_fd)
 
 	for (;;) {
 		if (poll(polled, 2, -1) < 0 && errno != EINTR)
-			return;
+			return false;
 		if (polled[0].revents)
-			return;
+			return false;
 		if (polled[1].revents &&
 		    kona_daemon_owner_state(owner_fd, &left) != KONA_OWNER_LIVES)
-			return;
+			return true;
 	}
 }
 
-static int serve(const struct options *o, struct kona_rack *rack, int signals)
+static int serve(const struct options *o, struct kona_rack *rack, int signals, bool *ret_orphan)
 {
 	struct kona_rack_listener listener;
 	struct MHD_Daemon *daemon;
@@ -158,7 +158,7 @@ static int serve(const struct options *o, struct kona_rack *rack, int signals)
 	if (!o->private_folder)
 		kona_info("listening at %s, state in %s", listener.address, o->state);
 	kona_daemon_ready(o->ready_fd);
-	wait_for_end(signals, o->owner_fd);
+	*ret_orphan = wait_for_end(signals, o->owner_fd);
 	kona_rack_serve_stop(daemon);
 	kona_rack_unlisten(&listener);
 	return 0;
@@ -180,6 +180,7 @@ int main(int argc, char **argv)
 	sigset_t set;
 	char why[256];
 	int signals, status = 1;
+	bool orphan = false;
 
 	kona_log_name("kona-rackd");
 	argp_program_version = "kona-rackd " KONA_VERSION;
@@ -199,9 +200,10 @@ int main(int argc, char **argv)
 	if (kona_rack_store_open(&rack.store, o.state, o.slab_bytes, why, sizeof(why)))
 		kona_error("state file: %s", why);
 	else
-		status = serve(&o, &rack, signals);
+		status = serve(&o, &rack, signals, &orphan);
 	kona_rack_free(&rack);
-	if (o.private_folder)
+	/* With its owner alive, the folder is still in use. */
+	if (o.private_folder && orphan)
 		kona_daemon_remove_private(o.private_folder);
 	return status;
 }
