@@ -42,6 +42,25 @@ static void tell(struct kona_broker *broker, pid_t pid, const char *what)
 	broker->untold = 0;
 }
 
+/*
+ * The descriptor that came along, or -1. Alignment leaves room for a second one; the kernel closes
+ * those for which there is none.
+ */
+static int take_one(struct cmsghdr *header)
+{
+	size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	int fd, first = -1;
+
+	for (size_t i = 0; i < count; i++) {
+		memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
+		if (!i)
+			first = fd;
+		else
+			close(fd);
+	}
+	return first;
+}
+
 /* Reads one packet. Returns its size, 0 at the end, -errno; *ret_passed is -1 or a descriptor. */
 static ssize_t receive(int connection, union kona_broker_request *request, int *ret_passed)
 {
@@ -60,11 +79,9 @@ static ssize_t receive(int connection, union kona_broker_request *request, int *
 	*ret_passed = -1;
 	if (got < 0)
 		return -errno;
-	/* There is room for one descriptor; the kernel closes the rest. */
 	header = CMSG_FIRSTHDR(&message);
-	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
-	    header->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(ret_passed, CMSG_DATA(header), sizeof(int));
+	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
+		*ret_passed = take_one(header);
 	return got;
 }
 

@@ -187,5 +187,15 @@ def bench():
         yield b
 
 
+def stage(b, standin):
+    """Puts the programs beside the stand-in for libkona.so, and returns the path of kona."""
+    folder = os.path.join(b.folder, "bin")
+    os.mkdir(folder)
+    for name in ("kona", "kona-memd", "kona-rackd"):
+        shutil.copy2(os.path.join(b.build, name), folder)
+    shutil.copy2(standin, os.path.join(folder, "libkona.so"))
+    return os.path.join(folder, "kona")
+
+
 def file_bytes(fd):
     return os.fstat(fd).st_size
