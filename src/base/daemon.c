@@ -82,6 +82,14 @@ enum kona_daemon_owner kona_daemon_owner_state(int owner_fd, int *left)
 	}
 }
 
+void kona_daemon_hush(void)
+{
+	KONA_CLOSE int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	if (null >= 0)
+		dup2(null, STDERR_FILENO);
+}
+
 void kona_daemon_remove_private(const char *folder)
 {
 	static const char *const names[] = {

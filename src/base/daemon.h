@@ -34,6 +34,11 @@ enum kona_daemon_owner {
  */
 enum kona_daemon_owner kona_daemon_owner_state(int owner_fd, int *left);
 
+/*
+ * Lets go of standard error, on which whoever started us may wait for an end.
+ */
+void kona_daemon_hush(void);
+
 /* Removes the files that a private rack keeps in its folder, and the folder when it is empty. */
 void kona_daemon_remove_private(const char *folder);
 

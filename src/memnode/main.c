@@ -211,6 +211,7 @@ static void on_owner(evutil_socket_t fd, short what, void *with)
 	kona_broker_sweep(&d->broker);
 	for (struct kona_tenant *t = TAILQ_FIRST(&d->tenants.list); t; t = TAILQ_NEXT(t, link))
 		if (t->connection >= 0) {
+			kona_daemon_hush();
 			kona_daemon_say(d->options.ready_fd, "staying");
 			break;
 		}
