@@ -133,12 +133,12 @@ class Bench:
         self.processes.append(p)
         return p
 
-    def daemon(self, name, *arguments, expect="ready", **more):
+    def daemon(self, name, *arguments, expect="ready", wrap=(), **more):
         """Starts a daemon and waits until it is ready. p.log is the path of its stderr."""
         read, write = os.pipe()
         log = os.path.join(self.folder, f"{name}-{len(self.processes)}.log")
         with open(log, "wb") as stream:
-            p = self.spawn([f"{self.build}/{name}", *arguments, f"--ready-fd={write}"],
+            p = self.spawn([*wrap, f"{self.build}/{name}", *arguments, f"--ready-fd={write}"],
                            pass_fds=[write], stderr=stream, **more)
         os.close(write)
         p.log = log
