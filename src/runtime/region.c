@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The ranges of VFMem (alloc, interpose -> region -> broker). First fit in a sorted vector of free
+ * ranges: addresses stay low and dense, so that slabs are used up before new ones are asked for.
+ *
+ * Slabs come in grants that double (1, 2, 4 ... grower.most_slabs): few descriptors for large
+ * programs, little waste for small ones. A grant that is refused is asked for again at the size
+ * that is needed.
+ *
+ * State: the free ranges and how many slabs are in place, under the region lock. What can fail:
+ * no range is large enough, the rack grants nothing, the kernel has no mappings left.
+ */
+#include "runtime/region.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/atomic.h"
+#include "base/units.h"
+#include "runtime/discard.h"
+#include "runtime/fatal.h"
+#include "runtime/os.h"
+#include "runtime/space.h"
+
+enum { FIRST_ROOM = 4096 };
+
+int kona_region_init(struct kona_region *region, uint64_t pages, uint64_t slab_pages,
+		     const struct kona_grower *grower)
+{
+	*region = (struct kona_region){
+		.grower = *grower,
+		.free = kona_os_alloc(FIRST_ROOM * sizeof(struct kona_range)),
+		.free_room = FIRST_ROOM,
+		.free_count = 1,
+		.slab_pages = slab_pages,
+	};
+	if (!region->free)
+		return -ENOMEM;
+	pthread_mutex_init(&region->lock, NULL);
+	region->free[0] = (struct kona_range){0, pages};
+	return 0;
+}
+
+uint64_t kona_region_used_pages(const struct kona_region *region)
+{
+	return kona_load_relaxed(&region->used_slabs) *
+	       region->slab_pages; /* relaxed: grows only */
+}
+
+/* --- slabs -------------------------------------------------------------------------------------*/
+
+static int grow_by(struct kona_space *space, uint64_t count)
+{
+	struct kona_region *region = &space->region;
+	int rc = region->grower.grow(region->grower.context, region->used_slabs, count);
+
+	if (rc)
+		return rc;
+	kona_add_relaxed(&region->used_slabs, count); /* relaxed: grows only */
+	/* relaxed: levels, both */
+	kona_add_relaxed(&space->stats->remote_slabs, count);
+	kona_add_relaxed(&space->stats->remote_bytes, count * region->slab_pages * KONA_PAGE_BYTES);
+	return 0;
+}
+
+/* Slabs for all pages below `end`. */
+static int ensure_slabs(struct kona_space *space, uint64_t end)
+{
+	struct kona_region *region = &space->region;
+	uint64_t wanted = (end + region->slab_pages - 1) / region->slab_pages;
+
+	while (region->used_slabs < wanted) {
+		uint64_t needed = wanted - region->used_slabs;
+		uint64_t count = region->used_slabs ? region->used_slabs : 1;
+		uint64_t most = space->pages / region->slab_pages - region->used_slabs;
+		int rc;
+
+		if (needed > region->grower.most_slabs)
+			needed = region->grower.most_slabs;
+		if (count < needed)
+			count = needed;
+		if (count > region->grower.most_slabs)
+			count = region->grower.most_slabs;
+		if (count > most)
+			count = most;
+		rc = grow_by(space, count);
+		if (rc && count > needed)
+			rc = grow_by(space, needed);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+/* --- ranges ------------------------------------------------------------------------------------*/
+
+static int make_room(struct kona_region *region)
+{
+	struct kona_range *larger;
+	uint64_t room = 2 * region->free_room;
+
+	if (region->free_count + 1 < region->free_room)
+		return 0;
+	larger = kona_os_alloc(room * sizeof(*larger));
+	if (!larger)
+		return -ENOMEM;
+	memcpy(larger, region->free, region->free_count * sizeof(*larger));
+	kona_os_munmap(region->free, region->free_room * sizeof(*larger));
+	region->free = larger;
+	region->free_room = room;
+	return 0;
+}
+
+static void remove_range(struct kona_region *region, uint64_t index)
+{
+	region->free_count--;
+	memmove(&region->free[index], &region->free[index + 1],
+		(region->free_count - index) * sizeof(region->free[0]));
+}
+
+static void insert_range(struct kona_region *region, uint64_t index, struct kona_range range)
+{
+	memmove(&region->free[index + 1], &region->free[index],
+		(region->free_count - index) * sizeof(region->free[0]));
+	region->free[index] = range;
+	region->free_count++;
+}
+
+/* Index of the first free range that ends behind `page`. */
+static uint64_t find_range(const struct kona_region *region, uint64_t page)
+{
+	uint64_t low = 0, high = region->free_count;
+
+	while (low < high) {
+		uint64_t middle = (low + high) / 2;
+
+		if (region->free[middle].first + region->free[middle].count > page)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return low;
+}
+
+/* Takes [first, first + count) out of the free range `index`, which holds it. Room was made. */
+static void carve(struct kona_region *region, uint64_t index, uint64_t first, uint64_t count)
+{
+	struct kona_range *range = &region->free[index];
+	struct kona_range behind = {first + count, range->first + range->count - first - count};
+
+	range->count = first - range->first;
+	if (!range->count)
+		remove_range(region, index);
+	else
+		index++;
+	if (behind.count)
+		insert_range(region, index, behind);
+}
+
+/* Makes [first, end) free, joining it with what is free around and within it. Room was made. */
+static void join(struct kona_region *region, uint64_t first, uint64_t end)
+{
+	uint64_t index = find_range(region, first ? first - 1 : 0);
+
+	while (index < region->free_count && region->free[index].first <= end) {
+		struct kona_range *range = &region->free[index];
+
+		if (range->first < first)
+			first = range->first;
+		if (range->first + range->count > end)
+			end = range->first + range->count;
+		remove_range(region, index);
+	}
+	insert_range(region, index, (struct kona_range){first, end - first});
+}
+
+/* First fit. */
+static int find_fit(const struct kona_region *region, uint64_t pages, uint64_t align_pages,
+		    uint64_t *ret_index, uint64_t *ret_first)
+{
+	for (uint64_t i = 0; i < region->free_count; i++) {
+		const struct kona_range *range = &region->free[i];
+		uint64_t first = kona_round_up(range->first, align_pages);
+
+		if (first + pages <= range->first + range->count) {
+			*ret_index = i;
+			*ret_first = first;
+			return 0;
+		}
+	}
+	return -ENOMEM;
+}
+
+/* --- the interface -----------------------------------------------------------------------------*/
+
+static void say_no_more(int error)
+{
+	static int said; /* Atomic, no edge */
+
+	if (!kona_exchange_acq_rel(&said, 1))
+		kona_warn("no more remote memory: %s; allocations fail from here on",
+			  strerror(-error));
+}
+
+/* Protection changes wait for evictions of the range, which may be copying (vacate.c). */
+static int protect(struct kona_space *space, uint64_t first, uint64_t pages, int protection)
+{
+	sigset_t signals;
+	int rc;
+
+	kona_space_lock(space, &signals);
+	rc = kona_os_mprotect(kona_space_address(space, first), pages * KONA_PAGE_BYTES, protection)
+		     ? -errno
+		     : 0;
+	kona_space_unlock(space, &signals);
+	return rc;
+}
+
+/* Makes a range that lies in free range `index` usable. The caller holds the region lock. */
+static int occupy_locked(struct kona_space *space, uint64_t index, uint64_t first, uint64_t pages,
+			 int protection)
+{
+	int rc = make_room(&space->region);
+
+	if (!rc)
+		rc = ensure_slabs(space, first + pages);
+	if (rc) {
+		say_no_more(rc);
+		return rc;
+	}
+	rc = protect(space, first, pages, protection);
+	if (!rc)
+		carve(&space->region, index, first, pages);
+	return rc;
+}
+
+void *kona_region_alloc(struct kona_space *space, uint64_t pages, uint64_t align_pages,
+			int protection)
+{
+	struct kona_region *region = &space->region;
+	uint64_t index, first;
+	int rc;
+
+	pthread_mutex_lock(&region->lock);
+	rc = find_fit(region, pages, align_pages, &index, &first);
+	if (!rc)
+		rc = occupy_locked(space, index, first, pages, protection);
+	pthread_mutex_unlock(&region->lock);
+	return rc ? NULL : kona_space_address(space, first);
+}
+
+bool kona_region_extend(struct kona_space *space, uint64_t first, uint64_t pages, int protection)
+{
+	struct kona_region *region = &space->region;
+	const struct kona_range *range;
+	uint64_t index;
+	bool taken = false;
+
+	if (first + pages > space->pages)
+		return false;
+	pthread_mutex_lock(&region->lock);
+	index = find_range(region, first);
+	range = &region->free[index];
+	if (index < region->free_count && range->first <= first &&
+	    first + pages <= range->first + range->count)
+		taken = !occupy_locked(space, index, first, pages, protection);
+	pthread_mutex_unlock(&region->lock);
+	return taken;
+}
+
+void kona_region_free(struct kona_space *space, uint64_t first, uint64_t pages)
+{
+	struct kona_region *region = &space->region;
+	/* First, so that nobody writes between the discard and the next owner. */
+	int rc = protect(space, first, pages, PROT_NONE);
+
+	kona_discard(space, first, pages);
+	pthread_mutex_lock(&region->lock);
+	/* Without room the range stays in use for ever: better than to lose track of it. */
+	if (!make_room(region) && !rc)
+		join(region, first, first + pages);
+	pthread_mutex_unlock(&region->lock);
+}
+
+bool kona_region_in_use(struct kona_space *space, uint64_t first, uint64_t pages)
+{
+	struct kona_region *region = &space->region;
+	uint64_t index;
+	bool in_use;
+
+	pthread_mutex_lock(&region->lock);
+	index = find_range(region, first);
+	in_use = index == region->free_count || region->free[index].first >= first + pages;
+	pthread_mutex_unlock(&region->lock);
+	return in_use;
+}
