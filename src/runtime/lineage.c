@@ -27,12 +27,6 @@
 #include "runtime/os.h"
 #include "runtime/space.h"
 
-static void close_now(int descriptor)
-{
-	if (descriptor >= 0)
-		syscall(SYS_close, descriptor);
-}
-
 static int open_spare(void)
 {
 	return kona_os_raise((int)syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDONLY | O_CLOEXEC));
@@ -52,7 +46,7 @@ void kona_lineage_make_room(struct kona_space *space)
 {
 	if (space->lineage.spare < 0)
 		kona_fatal("fork: no descriptor is left for the child (ulimit -n)");
-	close_now(space->lineage.spare);
+	kona_os_close(space->lineage.spare);
 	space->lineage.spare = -1;
 }
 
@@ -60,7 +54,7 @@ void kona_lineage_make_room(struct kona_space *space)
 
 static void free_child(struct kona_child *child)
 {
-	close_now(child->executor.uffd);
+	kona_os_close(child->executor.uffd);
 	kona_heritage_delete(child->executor.heritage);
 	kona_os_munmap(child, sizeof(*child));
 }
@@ -120,10 +114,10 @@ void kona_lineage_announced(struct kona_space *space)
 {
 	struct kona_lineage *lineage = &space->lineage;
 
-	close_now(lineage->child_end);
+	kona_os_close(lineage->child_end);
 	lineage->child_end = -1;
 	if (lineage->unborn) { /* fork() failed */
-		close_now(lineage->unborn->life.descriptor);
+		kona_os_close(lineage->unborn->life.descriptor);
 		free_child(lineage->unborn);
 		lineage->unborn = NULL;
 	}
@@ -136,7 +130,7 @@ static void let_go(struct kona_space *space, struct kona_child *child)
 	if (child->messages.descriptor >= 0)
 		kona_fault_unwatch(space, &child->messages);
 	kona_fault_unwatch(space, &child->life);
-	close_now(child->life.descriptor);
+	kona_os_close(child->life.descriptor);
 	/* The userfaultfd stays open until the child is freed: preserve() may be using it. */
 	kona_store_release(&child->dead, true); /* LI-1 */
 }

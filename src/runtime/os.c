@@ -41,7 +41,10 @@ struct uffdio_move {
 enum {
 	RAISED_DESCRIPTORS = 64, /* how far below the limit of the table ours stand */
 	LEAST_RAISED = 128,
+	MOST_GUARDED = 1 << 16,
 };
+
+static uint8_t guarded[MOST_GUARDED]; /* Atomic, no edge: by descriptor */
 
 void *kona_os_mmap(void *address, size_t size, int protection, int flags, int descriptor,
 		   off_t offset)
@@ -72,21 +75,45 @@ void *kona_os_alloc(size_t size_bytes)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
+static void guard(int descriptor, bool on)
+{
+	if (descriptor >= 0 && descriptor < MOST_GUARDED)
+		kona_store_relaxed(&guarded[descriptor], on); /* relaxed: its number is its key */
+}
+
+bool kona_os_guards(int descriptor)
+{
+	return descriptor >= 0 && descriptor < MOST_GUARDED &&
+	       kona_load_relaxed(&guarded[descriptor]); /* relaxed: its number is its key */
+}
+
+void kona_os_close(int descriptor)
+{
+	if (descriptor < 0)
+		return;
+	guard(descriptor, false);
+	syscall(SYS_close, descriptor);
+}
+
 int kona_os_raise(int descriptor)
 {
 	struct rlimit limit;
-	int from, raised;
+	int from, raised = -1;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur < 2 * LEAST_RAISED)
+	if (descriptor < 0)
 		return descriptor;
-	/* A huge limit would make the kernel's descriptor table huge. */
-	from = limit.rlim_cur > 1024 ? 1024 - RAISED_DESCRIPTORS
-				     : (int)limit.rlim_cur - RAISED_DESCRIPTORS;
-	raised = fcntl(descriptor, F_DUPFD_CLOEXEC, from);
-	if (raised < 0)
-		return descriptor;
-	syscall(SYS_close, descriptor);
-	return raised;
+	if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur >= 2 * LEAST_RAISED) {
+		/* A high number would make the kernel's table of descriptors large. */
+		from = limit.rlim_cur > 1024 ? 1024 - RAISED_DESCRIPTORS
+					     : (int)limit.rlim_cur - RAISED_DESCRIPTORS;
+		raised = fcntl(descriptor, F_DUPFD_CLOEXEC, from);
+	}
+	if (raised >= 0) {
+		syscall(SYS_close, descriptor);
+		descriptor = raised;
+	}
+	guard(descriptor, true);
+	return descriptor;
 }
 
 struct thread_start {

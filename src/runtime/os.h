@@ -27,11 +27,15 @@ int kona_os_mprotect(void *address, size_t size, int protection);
 void *kona_os_alloc(size_t size_bytes);
 
 /*
- * Moves a descriptor out of the low numbers (daemons close all that they find there, shells
- * redirect them), close-on-exec. Takes over the old one. Returns the new one, or the old one when
- * the table has no room above.
+ * Makes a descriptor the runtime's: moves it out of the low numbers (daemons close all that they
+ * find there, shells redirect them), close-on-exec, and guards it. Takes over the old one. Returns
+ * the new one, or the old one when the table has no room above; a negative one passes through.
  */
 int kona_os_raise(int descriptor);
+void kona_os_close(int descriptor);
+
+/* True for descriptors that the program must not close (interpose-fd.c). */
+bool kona_os_guards(int descriptor);
 
 /* Starts a thread of the runtime: all signals blocked, named, detached. */
 KONA_MUST_CHECK int kona_os_thread(const char *name, void (*run)(void *), void *argument,

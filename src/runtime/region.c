@@ -34,8 +34,9 @@ int kona_region_init(struct kona_region *region, uint64_t pages, uint64_t slab_p
 		.free_room = FIRST_ROOM,
 		.free_count = 1,
 		.slab_pages = slab_pages,
+		.slab_there = kona_os_alloc(pages / slab_pages),
 	};
-	if (!region->free)
+	if (!region->free || !region->slab_there)
 		return -ENOMEM;
 	pthread_mutex_init(&region->lock, NULL);
 	region->free[0] = (struct kona_range){0, pages};
@@ -50,43 +51,51 @@ uint64_t kona_region_used_pages(const struct kona_region *region)
 
 /* --- slabs -------------------------------------------------------------------------------------*/
 
-static int grow_by(struct kona_space *space, uint64_t count)
+static int grow_by(struct kona_space *space, uint64_t first, uint64_t count)
 {
 	struct kona_region *region = &space->region;
-	int rc = region->grower.grow(region->grower.context, region->used_slabs, count);
+	int rc = region->grower.grow(region->grower.context, first, count);
 
 	if (rc)
 		return rc;
-	kona_add_relaxed(&region->used_slabs, count); /* relaxed: grows only */
+	memset(&region->slab_there[first], true, count);
+	region->held_slabs += count;
+	if (first + count > region->used_slabs)
+		kona_store_relaxed(&region->used_slabs, first + count); /* relaxed: grows only */
 	/* relaxed: levels, both */
 	kona_add_relaxed(&space->stats->remote_slabs, count);
 	kona_add_relaxed(&space->stats->remote_bytes, count * region->slab_pages * KONA_PAGE_BYTES);
 	return 0;
 }
 
-/* Slabs for all pages below `end`. */
-static int ensure_slabs(struct kona_space *space, uint64_t end)
+/* How many slabs from `first` on are not there, at most `most`. */
+static uint64_t count_missing(const struct kona_space *space, uint64_t first, uint64_t most)
+{
+	uint64_t slabs = space->pages / space->slab_pages, count = 0;
+
+	while (count < most && first + count < slabs && !space->region.slab_there[first + count])
+		count++;
+	return count;
+}
+
+/* Slabs for all of the pages. */
+static int ensure_slabs(struct kona_space *space, uint64_t first_page, uint64_t pages)
 {
 	struct kona_region *region = &space->region;
-	uint64_t wanted = (end + region->slab_pages - 1) / region->slab_pages;
+	uint64_t end = (first_page + pages + region->slab_pages - 1) / region->slab_pages;
 
-	while (region->used_slabs < wanted) {
-		uint64_t needed = wanted - region->used_slabs;
-		uint64_t count = region->used_slabs ? region->used_slabs : 1;
-		uint64_t most = space->pages / region->slab_pages - region->used_slabs;
+	for (uint64_t slab = first_page / region->slab_pages; slab < end; slab++) {
+		uint64_t most = region->grower.most_slabs, needed, wanted;
 		int rc;
 
-		if (needed > region->grower.most_slabs)
-			needed = region->grower.most_slabs;
-		if (count < needed)
-			count = needed;
-		if (count > region->grower.most_slabs)
-			count = region->grower.most_slabs;
-		if (count > most)
-			count = most;
-		rc = grow_by(space, count);
-		if (rc && count > needed)
-			rc = grow_by(space, needed);
+		if (region->slab_there[slab])
+			continue;
+		needed = count_missing(space, slab, end - slab < most ? end - slab : most);
+		wanted = count_missing(space, slab,
+				       region->held_slabs < most ? region->held_slabs : most);
+		rc = grow_by(space, slab, wanted > needed ? wanted : needed);
+		if (rc && wanted > needed)
+			rc = grow_by(space, slab, needed);
 		if (rc)
 			return rc;
 	}
@@ -223,8 +232,8 @@ static int occupy_locked(struct kona_space *space, uint64_t index, uint64_t firs
 {
 	int rc = make_room(&space->region);
 
-	if (!rc)
-		rc = ensure_slabs(space, first + pages);
+	if (!rc && protection != PROT_NONE)
+		rc = ensure_slabs(space, first, pages);
 	if (rc) {
 		say_no_more(rc);
 		return rc;
@@ -269,12 +278,46 @@ bool kona_region_extend(struct kona_space *space, uint64_t first, uint64_t pages
 	return taken;
 }
 
+int kona_region_protect(struct kona_space *space, uint64_t first, uint64_t pages, int protection)
+{
+	int rc = 0;
+
+	if (protection != PROT_NONE) {
+		pthread_mutex_lock(&space->region.lock);
+		rc = ensure_slabs(space, first, pages);
+		pthread_mutex_unlock(&space->region.lock);
+		if (rc) {
+			say_no_more(rc);
+			return -ENOMEM;
+		}
+	}
+	return protect(space, first, pages, protection);
+}
+
+void kona_region_lend(struct kona_space *space, uint64_t first, uint64_t pages)
+{
+	pthread_mutex_lock(&space->region.lock);
+	space->region.lent = true;
+	pthread_mutex_unlock(&space->region.lock);
+}
+
+/* Closes a range before it is discarded, so that nobody writes between that and its next owner.
+ * What the program mapped there goes, and VFMem is there again. */
+static int close_range_locked(struct kona_space *space, uint64_t first, uint64_t pages)
+{
+	if (!space->region.lent)
+		return protect(space, first, pages, PROT_NONE);
+	return kona_space_reserve(space, first, pages);
+}
+
 void kona_region_free(struct kona_space *space, uint64_t first, uint64_t pages)
 {
 	struct kona_region *region = &space->region;
-	/* First, so that nobody writes between the discard and the next owner. */
-	int rc = protect(space, first, pages, PROT_NONE);
+	int rc;
 
+	pthread_mutex_lock(&region->lock);
+	rc = close_range_locked(space, first, pages);
+	pthread_mutex_unlock(&region->lock);
 	kona_discard(space, first, pages);
 	pthread_mutex_lock(&region->lock);
 	/* Without room the range stays in use for ever: better than to lose track of it. */

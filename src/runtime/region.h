@@ -35,7 +35,10 @@ struct kona_region {
 	uint64_t free_count;	   /* Guarded by lock */
 	uint64_t free_room;	   /* Guarded by lock */
 	uint64_t slab_pages;	   /* Immutable after init */
-	uint64_t used_slabs; /* slabs 0 .. used - 1 are in place. Atomic, no edge: grows only */
+	bool *slab_there;	   /* per slab: in place. Guarded by lock. Owned */
+	uint64_t held_slabs;	   /* Guarded by lock */
+	uint64_t used_slabs;	   /* none from here on is in place. Atomic, no edge: grows only */
+	bool lent;		   /* the program mapped something over a range. Guarded by lock */
 };
 
 KONA_MUST_CHECK int kona_region_init(struct kona_region *region, uint64_t pages,
@@ -43,7 +46,8 @@ KONA_MUST_CHECK int kona_region_init(struct kona_region *region, uint64_t pages,
 
 /*
  * Hands out `pages` pages of zeros, with `protection`, at a multiple of align_pages (a power of
- * two). NULL: no address space, or no more remote memory (said once on standard error).
+ * two). NULL: no address space, or no more remote memory (said once on standard error). A range
+ * without access is a reservation: it needs no slabs until kona_region_protect() opens it.
  */
 void *kona_region_alloc(struct kona_space *space, uint64_t pages, uint64_t align_pages,
 			int protection);
@@ -51,6 +55,14 @@ void *kona_region_alloc(struct kona_space *space, uint64_t pages, uint64_t align
 /* Hands out exactly the pages from `first` on, if all of them are free. */
 KONA_MUST_CHECK bool kona_region_extend(struct kona_space *space, uint64_t first, uint64_t pages,
 					int protection);
+
+/* mprotect() of pages in use. -ENOMEM: no more remote memory, or no mappings; else its errno. */
+KONA_MUST_CHECK int kona_region_protect(struct kona_space *space, uint64_t first, uint64_t pages,
+					int protection);
+
+/* The program mapped a file or shared memory over these pages, which it had: they are its own
+ * until they are freed. */
+void kona_region_lend(struct kona_space *space, uint64_t first, uint64_t pages);
 
 /* Takes pages back; parts that are free already stay so. Discards them. */
 void kona_region_free(struct kona_space *space, uint64_t first, uint64_t pages);

@@ -16,19 +16,26 @@
  * No huge pages (a page is the unit of everything here); not in core dumps, where missing pages
  * would be zeros; not inherited by forks that are not announced (fork.c).
  */
-static int reserve(struct kona_space *space)
+static int reserve(struct kona_space *space, void *at, size_t bytes, int flags, void **ret_base)
 {
-	size_t bytes = space->pages * KONA_PAGE_BYTES;
-	void *base = kona_os_mmap(NULL, bytes, PROT_NONE,
-				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *base = kona_os_mmap(at, bytes, PROT_NONE,
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0);
 
 	if (base == MAP_FAILED)
 		return -ENOMEM;
-	space->base = base;
 	kona_os_madvise(base, bytes, MADV_NOHUGEPAGE);
 	kona_os_madvise(base, bytes, MADV_DONTDUMP);
 	kona_os_madvise(base, bytes, MADV_DONTFORK);
+	*ret_base = base;
 	return kona_uffd_register(space->uffd, base, bytes, space->write_protect);
+}
+
+int kona_space_reserve(struct kona_space *space, uint64_t first, uint64_t pages)
+{
+	void *base;
+
+	return reserve(space, kona_space_address(space, first), pages * KONA_PAGE_BYTES, MAP_FIXED,
+		       &base);
 }
 
 static int init_parts(struct kona_space *space, const struct kona_space_options *options)
@@ -70,7 +77,7 @@ int kona_space_init(struct kona_space *space, const struct kona_space_options *o
 	if (!rc)
 		rc = kona_uffd_open(space->write_protect, &space->uffd);
 	if (!rc)
-		rc = reserve(space);
+		rc = reserve(space, NULL, space->pages * KONA_PAGE_BYTES, 0, (void **)&space->base);
 	if (!rc)
 		rc = kona_evict_init(space);
 	if (!rc)

@@ -79,6 +79,9 @@ struct kona_space {
 KONA_MUST_CHECK int kona_space_init(struct kona_space *space,
 				    const struct kona_space_options *options);
 
+/* Maps VFMem, empty and without access, over whatever is at these pages. -errno. */
+KONA_MUST_CHECK int kona_space_reserve(struct kona_space *space, uint64_t first, uint64_t pages);
+
 /* The program's threads take the write-back lock with all signals blocked: a signal handler that
  * touches VFMem while its thread holds the lock could wait for the evictor, which waits for the
  * lock. */
