@@ -15,10 +15,21 @@
 static const char *const variables[] = {"KONA_SOCKET", "KONA_LOCAL",  "KONA_REMOTE",
 					"KONA_DIRTY",  "KONA_FOLLOW", "KONA_STATS_FD"};
 
+/* Not getenv(): a program may define that for itself, as bash does. */
+static const char *find_variable(const char *name)
+{
+	size_t length = strlen(name);
+
+	for (char **entry = environ; entry && *entry; entry++)
+		if (!strncmp(*entry, name, length) && (*entry)[length] == '=')
+			return *entry + length + 1;
+	return NULL;
+}
+
 /* Takes only digits: the launcher has parsed what people write. */
 static int read_number(const char *name, uint64_t most, uint64_t *value)
 {
-	const char *text = getenv(name);
+	const char *text = find_variable(name);
 	uint64_t number = 0;
 
 	if (!text)
@@ -38,7 +49,7 @@ static int read_mode(enum kona_dirty_mode *mode)
 {
 	static const char *const names[] = {
 		[KONA_DIRTY_LINES] = "lines", [KONA_DIRTY_TWIN] = "twin", [KONA_DIRTY_WP] = "wp"};
-	const char *text = getenv("KONA_DIRTY");
+	const char *text = find_variable("KONA_DIRTY");
 
 	if (!text)
 		return 0;
@@ -52,7 +63,7 @@ static int read_mode(enum kona_dirty_mode *mode)
 
 static int read_follow(bool *follow)
 {
-	const char *text = getenv("KONA_FOLLOW");
+	const char *text = find_variable("KONA_FOLLOW");
 
 	if (!text)
 		return 0;
@@ -65,7 +76,7 @@ static int read_follow(bool *follow)
 int kona_config_read(struct kona_config *config, const char **ret_reason)
 {
 	struct kona_config read = {.stats_descriptor = -1};
-	const char *socket = getenv("KONA_SOCKET");
+	const char *socket = find_variable("KONA_SOCKET");
 	uint64_t descriptor = UINT64_MAX;
 	const char *reason = NULL;
 
@@ -75,7 +86,8 @@ int kona_config_read(struct kona_config *config, const char **ret_reason)
 	}
 	if (!*socket || strlen(socket) >= sizeof(read.socket))
 		reason = "KONA_SOCKET is empty or too long";
-	else if (!getenv("KONA_LOCAL") || read_number("KONA_LOCAL", INT64_MAX, &read.local_bytes))
+	else if (!find_variable("KONA_LOCAL") ||
+		 read_number("KONA_LOCAL", INT64_MAX, &read.local_bytes))
 		reason = "KONA_LOCAL is not a number of bytes";
 	else if (read_number("KONA_REMOTE", INT64_MAX, &read.remote_bytes))
 		reason = "KONA_REMOTE is not a number of bytes";
@@ -96,39 +108,56 @@ int kona_config_read(struct kona_config *config, const char **ret_reason)
 	return 0;
 }
 
-/* Takes the entries that name libkona.so out of LD_PRELOAD; the program may have others. */
-static void forget_preload(void)
+/* Takes the paths that name libkona.so out of LD_PRELOAD's value, in place. */
+static void forget_preload(char *value)
 {
-	const char *old = getenv("LD_PRELOAD");
-	char *kept, *entry, *rest, *copy;
+	char *to = value;
 
-	if (!old)
-		return;
-	copy = strdup(old);
-	kept = calloc(1, strlen(old) + 2);
-	if (copy && kept) {
-		for (entry = strtok_r(copy, ": ", &rest); entry;
-		     entry = strtok_r(NULL, ": ", &rest)) {
-			const char *name = strrchr(entry, '/');
+	while (*value) {
+		size_t length = strcspn(value, ": ");
+		const char *name = memrchr(value, '/', length);
+		size_t skipped = name ? (size_t)(name + 1 - value) : 0;
 
-			if (!strcmp(name ? name + 1 : entry, "libkona.so"))
-				continue;
-			if (*kept)
-				strcat(kept, ":");
-			strcat(kept, entry);
+		if (length - skipped != strlen("libkona.so") ||
+		    strncmp(value + skipped, "libkona.so", length - skipped)) {
+			if (value[length])
+				length++; /* with its separator */
+			memmove(to, value, length);
+			to += length;
+			value += length;
+		} else {
+			value += length + !!value[length];
 		}
-		if (*kept)
-			setenv("LD_PRELOAD", kept, 1);
-		else
-			unsetenv("LD_PRELOAD");
 	}
-	free(copy);
-	free(kept);
+	*to = '\0';
+}
+
+static bool is_ours(const char *entry)
+{
+	for (size_t i = 0; i < KONA_ARRAY_LEN(variables); i++) {
+		size_t length = strlen(variables[i]);
+
+		if (!strncmp(entry, variables[i], length) && entry[length] == '=')
+			return true;
+	}
+	return false;
 }
 
 void kona_config_forget(void)
 {
-	forget_preload();
-	for (size_t i = 0; i < KONA_ARRAY_LEN(variables); i++)
-		unsetenv(variables[i]);
+	static const char preload[] = "LD_PRELOAD=";
+	char **to = environ;
+
+	for (char **entry = environ; entry && *entry; entry++) {
+		if (is_ours(*entry))
+			continue;
+		if (!strncmp(*entry, preload, sizeof(preload) - 1)) {
+			forget_preload(*entry + sizeof(preload) - 1);
+			if (!(*entry)[sizeof(preload) - 1])
+				continue;
+		}
+		*to++ = *entry;
+	}
+	if (to)
+		*to = NULL;
 }

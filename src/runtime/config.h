@@ -33,7 +33,7 @@ struct kona_config {
 KONA_MUST_CHECK int kona_config_read(struct kona_config *config, const char **ret_reason);
 
 /* Takes the variables, and this library in LD_PRELOAD, out of the environment, so that programs
- * which this one executes run without Kona. Allocates. */
+ * which this one executes run without Kona. Edits the environment in place. */
 void kona_config_forget(void);
 
 #endif
