@@ -24,6 +24,9 @@
 #include "runtime/os.h"
 #include "runtime/space.h"
 
+#ifndef MADV_DOFORK
+#define MADV_DOFORK 11
+#endif
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
 #endif
@@ -165,7 +168,9 @@ void kona_heir_materialise(struct kona_heir *heir)
 			copy_in(heir, page, end);
 		page = end + 1;
 	}
-	ioctl(executor->uffd, UFFDIO_UNREGISTER, &all);
+	if (ioctl(executor->uffd, UFFDIO_UNREGISTER, &all))
+		kona_fatal("inherited memory cannot be made ordinary: %s", strerror(errno));
+	kona_os_madvise(executor->base, heir->size_bytes, MADV_DOFORK);
 	shutdown(heir->parent, SHUT_RDWR);
 	if (write(heir->stop, &one, sizeof(one)) < 0)
 		kona_fatal("a descriptor of the runtime was closed");
