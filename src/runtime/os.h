@@ -37,6 +37,9 @@ void kona_os_close(int descriptor);
 /* True for descriptors that the program must not close (interpose-fd.c). */
 bool kona_os_guards(int descriptor);
 
+/* The protection (PROT_*) of the mapping at `address`; -errno when nothing is mapped there. */
+int kona_os_protection(const void *address);
+
 /* Starts a thread of the runtime: all signals blocked, named, detached. */
 KONA_MUST_CHECK int kona_os_thread(const char *name, void (*run)(void *), void *argument,
 				   pid_t *ret_tid);
