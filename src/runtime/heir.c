@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The child's side of a fork (fork -> heir -> heritage -> transport). One thread, which waits for
+ * the child's own userfaultfd and for the parent's end.
+ *
+ * State: the executor, the thread's own. What can fail: the store (fatal).
+ */
+#include "runtime/heir.h"
+
+#include <errno.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/units.h"
+#include "runtime/fatal.h"
+#include "runtime/fetch.h"
+#include "runtime/os.h"
+#include "runtime/space.h"
+
+#ifndef MADV_DOFORK
+#define MADV_DOFORK 11
+#endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+
+static int receive_descriptor(int socket)
+{
+	char byte, control[CMSG_SPACE(sizeof(int))];
+	struct iovec vector = {&byte, 1};
+	struct msghdr message = {.msg_iov = &vector,
+				 .msg_iovlen = 1,
+				 .msg_control = control,
+				 .msg_controllen = sizeof(control)};
+	struct cmsghdr *header;
+	int descriptor;
+	ssize_t got;
+
+	do
+		got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+	while (got < 0 && errno == EINTR);
+	header = got == 1 ? CMSG_FIRSTHDR(&message) : NULL;
+	if (!header)
+		return got < 0 ? -errno : -EPIPE;
+	memcpy(&descriptor, CMSG_DATA(header), sizeof(int));
+	return descriptor;
+}
+
+int kona_heir_init(struct kona_heir *heir, struct kona_space *inherited,
+		   struct kona_heritage *heritage, int parent)
+{
+	int uffd = receive_descriptor(parent);
+
+	if (uffd < 0)
+		return uffd;
+	*heir = (struct kona_heir){
+		.executor =
+			{
+				.heritage = heritage,
+				.base = inherited->base,
+				.uffd = kona_os_raise(uffd),
+				.store = inherited->store,
+				.bounce = inherited->fetch.bounce,
+				.zeros = inherited->fetch.zeros,
+				.window_pages = 1,
+			},
+		.size_bytes = inherited->pages * KONA_PAGE_BYTES,
+		.parent = parent,
+		.stop = kona_os_raise(eventfd(0, EFD_CLOEXEC)),
+	};
+	return heir->stop < 0 ? -EMFILE : 0;
+}
+
+static void serve(struct kona_heir *heir)
+{
+	struct uffd_msg message;
+
+	while (read(heir->executor.uffd, &message, sizeof(message)) == (ssize_t)sizeof(message)) {
+		uint64_t offset = message.arg.pagefault.address - (uintptr_t)heir->executor.base;
+		int rc;
+
+		if (message.event != UFFD_EVENT_PAGEFAULT)
+			continue;
+		rc = kona_heritage_serve(&heir->executor, offset / KONA_PAGE_BYTES);
+		if (rc < 0)
+			kona_fatal("inherited page %p cannot be fetched from the memory node: %s",
+				   (void *)(uintptr_t)message.arg.pagefault.address, strerror(-rc));
+	}
+}
+
+static void run(void *argument)
+{
+	struct kona_heir *heir = argument;
+	struct pollfd wait[] = {{heir->executor.uffd, POLLIN, 0},
+				{heir->parent, POLLRDHUP, 0},
+				{heir->stop, POLLIN, 0}};
+	char byte = 't';
+
+	/* The parent's handler may serve beside us until it reads this; a page has one outcome. */
+	if (send(heir->parent, &byte, 1, MSG_NOSIGNAL) < 0)
+		heir->executor.parent_gone = true;
+	for (;;) {
+		if (poll(wait, KONA_ARRAY_LEN(wait), -1) < 0 && errno != EINTR)
+			kona_fatal("the heir's thread cannot wait: %s", strerror(errno));
+		if (wait[1].revents) {
+			heir->executor.parent_gone = true;
+			wait[1].fd = -1;
+		}
+		if (wait[0].revents & (POLLNVAL | POLLERR))
+			kona_fatal("the inherited userfaultfd was taken away");
+		if (wait[0].revents)
+			serve(heir);
+		if (wait[2].revents)
+			break;
+	}
+	kona_os_close(heir->executor.uffd);
+	kona_os_close(heir->parent);
+	kona_os_close(heir->stop);
+}
+
+int kona_heir_start(struct kona_heir *heir)
+{
+	pid_t tid;
+
+	return kona_os_thread("kona-heir", run, heir, &tid);
+}
+
+/* Pages that an access cannot bring in, for the program forbade access: they are copied in. */
+static void copy_in(struct kona_heir *heir, uint64_t first, uint64_t end)
+{
+	struct kona_executor own = heir->executor;
+
+	own.bounce = kona_os_alloc((size_t)KONA_FETCH_MOST_PAGES * KONA_PAGE_BYTES);
+	if (!own.bounce)
+		kona_fatal("no memory for what was inherited");
+	for (uint64_t page = first; page < end; page++) {
+		int rc = kona_heritage_serve(&own, page);
+
+		if (rc < 0)
+			kona_fatal("inherited memory cannot be fetched: %s", strerror(-rc));
+		if (!kona_heritage_needs(own.heritage, page))
+			usleep(1000); /* the parent is mapping it just now */
+	}
+	kona_os_munmap(own.bounce, (size_t)KONA_FETCH_MOST_PAGES * KONA_PAGE_BYTES);
+}
+
+void kona_heir_materialise(struct kona_heir *heir)
+{
+	struct kona_executor *executor = &heir->executor;
+	struct uffdio_range all = {(uintptr_t)executor->base, heir->size_bytes};
+	uint64_t page = 0, one = 1;
+
+	while (page < executor->heritage->pages) {
+		uint64_t end = page;
+
+		while (kona_heritage_far(executor->heritage, end))
+			end++;
+		if (end > page &&
+		    kona_os_madvise(executor->base + page * KONA_PAGE_BYTES,
+				    (end - page) * KONA_PAGE_BYTES, MADV_POPULATE_READ))
+			copy_in(heir, page, end);
+		page = end + 1;
+	}
+	if (ioctl(executor->uffd, UFFDIO_UNREGISTER, &all))
+		kona_fatal("inherited memory cannot be made ordinary: %s", strerror(errno));
+	kona_os_madvise(executor->base, heir->size_bytes, MADV_DOFORK);
+	shutdown(heir->parent, SHUT_RDWR);
+	if (write(heir->stop, &one, sizeof(one)) < 0)
+		kona_fatal("a descriptor of the runtime was closed");
+}
+
+int kona_heir_discard(struct kona_heir *heir, void *start, size_t size_bytes)
+{
+	void *fresh = kona_os_mmap(start, size_bytes, PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+
+	return fresh == MAP_FAILED ? -errno : 0;
+}
