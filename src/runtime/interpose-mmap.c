@@ -78,6 +78,17 @@ static bool find_whole(const struct kona_space *space, const void *address, size
 	       part->pages == kona_round_up(size, KONA_PAGE_BYTES) / KONA_PAGE_BYTES;
 }
 
+static bool touches_inherited(const void *address, size_t size)
+{
+	const struct kona_heir *heir = kona_process_heir();
+	uintptr_t from = (uintptr_t)address, base;
+
+	if (!heir)
+		return false;
+	base = (uintptr_t)heir->executor.base;
+	return from < base + heir->size_bytes && from + size > base;
+}
+
 /* --- mmap --------------------------------------------------------------------------------------*/
 
 static bool is_anonymous_private(int flags)
@@ -121,6 +132,9 @@ KONA_PUBLIC void *mmap(void *address, size_t size, int protection, int flags, in
 	struct part part;
 	void *memory;
 
+	if ((flags & MAP_FIXED) && touches_inherited(address, size))
+		return kona_heir_mmap(kona_process_heir(), address, size, protection, flags,
+				      descriptor, offset);
 	if (!space || offset % KONA_PAGE_BYTES)
 		return kona_os_mmap(address, size, protection, flags, descriptor, offset);
 	if ((flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) && page_aligned(address) &&
@@ -151,6 +165,8 @@ KONA_PUBLIC int munmap(void *address, size_t size)
 	struct part part;
 	uintptr_t far_start, far_end;
 
+	if (touches_inherited(address, size))
+		return kona_heir_munmap(kona_process_heir(), address, size);
 	if (!page_aligned(address) || !find_part(space, address, size, &part))
 		return kona_os_munmap(address, size);
 	far_start = (uintptr_t)kona_space_address(space, part.first);
@@ -213,6 +229,19 @@ static int advise_far(struct kona_space *space, const struct part *part, int adv
 	}
 }
 
+/* In a child, discarded memory becomes fresh memory: the parent's store is not the child's. */
+static int renew_inherited(void *address, size_t size)
+{
+	int protection = kona_os_protection(address);
+	void *fresh;
+
+	if (protection < 0)
+		return fail_with(ENOMEM);
+	fresh = kona_heir_mmap(kona_process_heir(), address, size, protection,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	return fresh == MAP_FAILED ? -1 : 0;
+}
+
 KONA_PUBLIC int madvise(void *address, size_t size, int advice)
 {
 	struct kona_space *space = kona_process_space();
@@ -222,12 +251,8 @@ KONA_PUBLIC int madvise(void *address, size_t size, int advice)
 		return kona_os_madvise(address, size, advice);
 	if (find_whole(space, address, size, &part))
 		return advise_far(space, &part, advice);
-	if (kona_process_inherited(address) && (advice == MADV_DONTNEED || advice == MADV_FREE)) {
-		int rc = kona_heir_discard(kona_process_heir(), address,
-					   kona_round_up(size, KONA_PAGE_BYTES));
-
-		return rc ? fail_with(-rc) : 0;
-	}
+	if (kona_process_inherited(address) && (advice == MADV_DONTNEED || advice == MADV_FREE))
+		return renew_inherited(address, size);
 	return kona_os_madvise(address, size, advice);
 }
 
@@ -307,8 +332,7 @@ static void *remap_inherited(void *old, size_t old_size, size_t new_size, int fl
 	if (flags & MREMAP_MAYMOVE)
 		return move_to(old, old_size, NULL, new_size, 0);
 	if (new_size <= old_size)
-		return kona_os_munmap((char *)old + new_size, old_size - new_size) ? MAP_FAILED
-										   : old;
+		return munmap((char *)old + new_size, old_size - new_size) ? MAP_FAILED : old;
 	errno = ENOMEM;
 	return MAP_FAILED;
 }

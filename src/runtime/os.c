@@ -228,16 +228,15 @@ static int open_uffd(void)
 	return uffd;
 }
 
-int kona_uffd_open(bool write_protect, int *ret_descriptor)
+int kona_uffd_open(int *ret_descriptor)
 {
 	struct uffdio_api api = {.api = UFFD_API,
-				 .features = UFFD_FEATURE_EVENT_FORK | UFFD_FEATURE_MOVE};
+				 .features = UFFD_FEATURE_EVENT_FORK | UFFD_FEATURE_MOVE |
+					     UFFD_FEATURE_PAGEFAULT_FLAG_WP};
 	int uffd = open_uffd();
 
 	if (uffd < 0)
 		return uffd;
-	if (write_protect)
-		api.features |= UFFD_FEATURE_PAGEFAULT_FLAG_WP;
 	if (ioctl(uffd, UFFDIO_API, &api)) {
 		int rc = errno == EINVAL ? -ENOSYS : -errno;
 

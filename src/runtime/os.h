@@ -50,7 +50,7 @@ int kona_os_thread_pidfd(pid_t tid);
 /* --- userfaultfd ------------------------------------------------------------------------------ */
 
 /* Opens one with all that the runtime needs. -EPERM, -ENOSYS (kernel older than 6.8), ... */
-KONA_MUST_CHECK int kona_uffd_open(bool write_protect, int *ret_descriptor);
+KONA_MUST_CHECK int kona_uffd_open(int *ret_descriptor);
 KONA_MUST_CHECK int kona_uffd_register(int uffd, void *start, size_t size_bytes,
 				       bool write_protect);
 void kona_uffd_wake(int uffd, void *start, size_t size_bytes);
