@@ -17,6 +17,17 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+void kona_daemon_guard_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 static void notify_manager(const char *state)
 {
 	const char *path = getenv("NOTIFY_SOCKET");

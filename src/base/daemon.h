@@ -9,6 +9,13 @@
 #include "base/compiler.h"
 
 /*
+ * Opens /dev/null, close-on-exec, for each of the three standard descriptors that is closed: else
+ * the next file or socket would take its number, and a message would be written into it. Call
+ * first.
+ */
+void kona_daemon_guard_standard_fds(void);
+
+/*
  * Tells that the daemon is ready: "READY=1" to $NOTIFY_SOCKET, where the service manager set it,
  * and the line "ready" to ready_fd, where that is not -1. Failures are not worth ending for.
  */

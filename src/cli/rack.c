@@ -64,6 +64,9 @@ static KONA_NORETURN void become_daemon(const struct daemon_start *start, const 
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	dup2(null, STDIN_FILENO);
 	dup2(null, STDOUT_FILENO);
+	/* Ours was closed: kona_daemon_guard_standard_fds(). */
+	if (fcntl(STDERR_FILENO, F_GETFD) & FD_CLOEXEC)
+		dup2(null, STDERR_FILENO);
 	keep_open(start->owner_fd);
 	keep_open(start->extra_fd);
 	keep_open(start->ready_fd);
@@ -333,6 +336,8 @@ void kona_run_rack_release(struct kona_run_rack *rack)
 	enum heard memd = HEARD_NOTHING;
 
 	if (rack->owner_fd >= 0) {
+		/* The program has started, or never will: nobody inherits this. */
+		signal(SIGPIPE, SIG_IGN);
 		if (write(rack->owner_fd, "", 1) < 0) {
 			/* memd is gone already. */
 		}

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -19,6 +20,10 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "memnode/reply.h"
+
+enum {
+	GRACE_MS = 20,
+};
 
 static const struct timeval hello_deadline = {10, 0};
 static const struct timeval pause_time = {0, 100000};
@@ -136,6 +141,18 @@ static void greet(struct kona_broker *broker, int connection)
 		kona_tenant_end(tenant);
 }
 
+/* A client sends its HELLO right away, and would see a broken pipe if we closed before. */
+static void hear_hello(int connection)
+{
+	struct pollfd polled = {.fd = connection, .events = POLLIN};
+	union kona_broker_request request;
+
+	if (poll(&polled, 1, GRACE_MS) > 0 &&
+	    recv(connection, &request, sizeof(request), MSG_DONTWAIT) < 0) {
+		/* It is told all the same. */
+	}
+}
+
 /* No descriptor is left: spends the reserved one on telling so. */
 static void turn_away(struct kona_broker *broker)
 {
@@ -145,6 +162,7 @@ static void turn_away(struct kona_broker *broker)
 		close(broker->reserve);
 	connection = accept4(broker->listener, NULL, NULL, SOCK_CLOEXEC);
 	if (connection >= 0) {
+		hear_hello(connection);
 		if (kona_reply_welcome(connection, -EMFILE, 0, 0, broker->tenants->node_name,
 				       "kona-memd has no descriptor left")) {
 			/* It sees the end of the connection. */

@@ -309,6 +309,7 @@ int main(int argc, char **argv)
 	static struct daemon d;
 	int rc, status;
 
+	kona_daemon_guard_standard_fds();
 	kona_log_name("kona-memd");
 	argp_program_version = "kona-memd " KONA_VERSION;
 	argp_err_exit_status = 1;

@@ -185,6 +185,7 @@ int main(int argc, char **argv)
 	int signals, status = 1;
 	bool orphan = false;
 
+	kona_daemon_guard_standard_fds();
 	kona_log_name("kona-rackd");
 	argp_program_version = "kona-rackd " KONA_VERSION;
 	argp_err_exit_status = 1;
