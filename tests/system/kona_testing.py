@@ -5,6 +5,7 @@ Nothing here sleeps to synchronise: `until` polls a condition up to a deadline.
 """
 import array
 import contextlib
+import faulthandler
 import json
 import os
 import shutil
@@ -182,7 +183,8 @@ class Bench:
 
 @contextlib.contextmanager
 def bench():
-    """The usual beginning: the build folder is the only argument."""
+    """The usual beginning: the build folder is the first argument. A test that hangs says where."""
+    faulthandler.dump_traceback_later(90, exit=True)
     with Bench(sys.argv[1]) as b:
         yield b
 
