@@ -21,8 +21,8 @@
 #include "runtime/space.h"
 
 enum {
-	RETRY_US = 200,		/* until a fork event is read, or a pin released */
-	PATIENCE_TRIES = 10000, /* then it is time to tell the user: 2 s */
+	RETRY_US = 200,	     /* until a fork event is read, or a pin released */
+	PATIENCE_TRIES = 50, /* then the budget is overdrawn: 10 ms */
 };
 
 int kona_evict_init(struct kona_space *space)
@@ -56,6 +56,20 @@ void kona_evict_kick(struct kona_space *space)
 		kona_fatal("a descriptor of the runtime was closed");
 }
 
+/* Nothing could leave for a while. Better a little more local memory than a program that hangs. */
+static void overdraw(struct kona_space *space)
+{
+	static bool said; /* The evictor's */
+
+	if (kona_frames_overdraw(&space->frames, KONA_FETCH_MOST_PAGES)) {
+		kona_fault_feed(space);
+		return;
+	}
+	if (!said)
+		kona_warn("all local memory is pinned or being forked; raise --local");
+	said = true;
+}
+
 static void evict_until_plenty(struct kona_space *space)
 {
 	uint32_t idle = 0;
@@ -72,11 +86,12 @@ static void evict_until_plenty(struct kona_space *space)
 			continue;
 		}
 		if (kona_frames_available(&space->frames) >= space->evict.low)
-			return;
-		if (++idle == PATIENCE_TRIES)
-			kona_warn("all local memory is pinned or being forked; raise --local");
+			break;
+		if (++idle >= PATIENCE_TRIES)
+			overdraw(space);
 		usleep(RETRY_US);
 	}
+	kona_frames_repay(&space->frames, space->evict.low);
 }
 
 static void run(void *argument)

@@ -20,6 +20,11 @@ static size_t frame_bytes(size_t baseline_bytes)
 	return baseline_bytes + sizeof(uint32_t) + sizeof(uint8_t);
 }
 
+static size_t all_frames(const struct kona_frames *frames)
+{
+	return (size_t)frames->count + KONA_FRAME_OVERDRAFT;
+}
+
 int kona_frames_init(struct kona_frames *frames, uint64_t budget_bytes, size_t baseline_bytes)
 {
 	uint64_t count = budget_bytes / (KONA_PAGE_BYTES + frame_bytes(baseline_bytes));
@@ -27,26 +32,31 @@ int kona_frames_init(struct kona_frames *frames, uint64_t budget_bytes, size_t b
 	if (count < LEAST_FRAMES || count >= UINT32_MAX)
 		return -EINVAL;
 	*frames = (struct kona_frames){.count = (uint32_t)count, .baseline_bytes = baseline_bytes};
-	frames->next = kona_os_alloc(count * sizeof(uint32_t));
-	frames->marks = kona_os_alloc(count);
-	frames->baselines = kona_os_alloc(count * baseline_bytes + 1);
-	if (!frames->next || !frames->marks || !frames->baselines) {
+	frames->lent = kona_os_alloc(KONA_FRAME_OVERDRAFT * sizeof(uint32_t));
+	frames->next = kona_os_alloc(all_frames(frames) * sizeof(uint32_t));
+	frames->marks = kona_os_alloc(all_frames(frames));
+	frames->baselines = kona_os_alloc(all_frames(frames) * baseline_bytes + 1);
+	if (!frames->lent || !frames->next || !frames->marks || !frames->baselines) {
 		kona_frames_destroy(frames);
 		return -ENOMEM;
 	}
 	for (uint32_t i = (uint32_t)count; i-- > 0;)
 		kona_frame_give(frames, i);
+	for (uint32_t i = 0; i < KONA_FRAME_OVERDRAFT; i++)
+		frames->lent[frames->lent_count++] = frames->count + i;
 	return 0;
 }
 
 void kona_frames_destroy(struct kona_frames *frames)
 {
+	if (frames->lent)
+		kona_os_munmap(frames->lent, KONA_FRAME_OVERDRAFT * sizeof(uint32_t));
 	if (frames->next)
-		kona_os_munmap(frames->next, frames->count * sizeof(uint32_t));
+		kona_os_munmap(frames->next, all_frames(frames) * sizeof(uint32_t));
 	if (frames->marks)
-		kona_os_munmap(frames->marks, frames->count);
+		kona_os_munmap(frames->marks, all_frames(frames));
 	if (frames->baselines)
-		kona_os_munmap(frames->baselines, frames->count * frames->baseline_bytes + 1);
+		kona_os_munmap(frames->baselines, all_frames(frames) * frames->baseline_bytes + 1);
 	*frames = (struct kona_frames){0};
 }
 
@@ -83,6 +93,23 @@ void kona_frame_give(struct kona_frames *frames, uint32_t frame)
 	} while (!kona_cas_acq_rel(&frames->head, &seen,
 				   ((seen >> 32) + 1) << 32 | (frame + 1))); /* FR-1 */
 	kona_add_relaxed(&frames->available, 1);			     /* relaxed: a level */
+}
+
+uint32_t kona_frames_overdraw(struct kona_frames *frames, uint32_t count)
+{
+	if (count > frames->lent_count)
+		count = frames->lent_count;
+	for (uint32_t i = 0; i < count; i++)
+		kona_frame_give(frames, frames->lent[--frames->lent_count]);
+	return count;
+}
+
+void kona_frames_repay(struct kona_frames *frames, uint32_t spare)
+{
+	uint32_t frame;
+
+	while (frames->lent_count < KONA_FRAME_OVERDRAFT && kona_frame_take(frames, spare, &frame))
+		frames->lent[frames->lent_count++] = frame;
 }
 
 uint32_t kona_frames_available(const struct kona_frames *frames)

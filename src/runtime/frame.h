@@ -23,6 +23,12 @@
 enum {
 	/* The last frames are kept for faults of a thread that stops the evictor (space.h). */
 	KONA_FRAME_RESERVE = 32,
+	/*
+	 * What the budget may be overdrawn by, 32 MiB, while all of it is pinned: one O_DIRECT
+	 * request can pin more than the budget before the kernel sends it off, and needs the next
+	 * page to go on. Within the fixed slack that the program's resident memory is promised.
+	 */
+	KONA_FRAME_OVERDRAFT = 8192,
 };
 
 struct kona_frames {
@@ -30,6 +36,8 @@ struct kona_frames {
 	size_t baseline_bytes; /* of one frame. Immutable after init */
 	uint64_t head;	       /* free stack: change count << 32 | frame + 1. Atomic, edge FR-1 */
 	uint32_t available;    /* Atomic, no edge: a level for watermarks */
+	uint32_t *lent;	       /* frames of the overdraft that are not in use. The evictor's */
+	uint32_t lent_count;   /* The evictor's */
 	uint32_t *next;	       /* frame + 1 below in the stack. Written by the frame's holder */
 	uint8_t *marks;	       /* Written by the page's owner */
 	char *baselines;       /* Written by the page's owner */
@@ -47,6 +55,12 @@ void kona_frames_destroy(struct kona_frames *frames);
 KONA_MUST_CHECK bool kona_frame_take(struct kona_frames *frames, uint32_t spare,
 				     uint32_t *ret_frame);
 void kona_frame_give(struct kona_frames *frames, uint32_t frame);
+
+/* Evictor: makes up to `count` frames beyond the budget available. Returns how many. */
+uint32_t kona_frames_overdraw(struct kona_frames *frames, uint32_t count);
+/* Evictor: takes frames back, as long as more than `spare` are available, until none is overdrawn.
+ */
+void kona_frames_repay(struct kona_frames *frames, uint32_t spare);
 
 uint32_t kona_frames_available(const struct kona_frames *frames);
 
