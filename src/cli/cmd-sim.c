@@ -4,13 +4,12 @@
  */
 #include <argp.h>
 #include <errno.h>
-#include <limits.h>
 #include <string.h>
-#include <sys/wait.h>
 
 #include "base/compiler.h"
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/sim-run.h"
 #include "table.h"
 
 enum {
@@ -31,6 +30,7 @@ enum {
 	OPTION_MODEL,
 	OPTION_MODELS,
 	OPTION_JSON,
+	OPTION_OUTPUT,
 	ARGUMENT_BYTES = 128
 };
 
@@ -39,7 +39,7 @@ struct options {
 	struct kona_sweep_run run;
 	struct kona_models models;
 	const char *model; /* only this one; NULL: all */
-	const char *from, *json;
+	const char *from, *json, *output;
 	bool patterns, sweep_asked; /* patterns alone need no sweep */
 	char text[KONA_SWEEP_ARGUMENTS_MAX][ARGUMENT_BYTES];
 };
@@ -65,6 +65,8 @@ static const struct argp_option argp_options[] = {
 	{"model", OPTION_MODEL, "NAME", 0,
 	 "only this latency model, or `original' for all built in"},
 	{"models", OPTION_MODELS, "FILE", 0, "latency models: lines of `NAME KEY=NS ...'"},
+	{"output", OPTION_OUTPUT, "FILE", 0,
+	 "write the table there [standard error; with --from standard output]"},
 	{"json", OPTION_JSON, "FILE", 0, "write JSON (`-': standard output, no table)"},
 	{0},
 };
@@ -198,6 +200,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 	case OPTION_JSON:
 		o->json = argument;
 		break;
+	case OPTION_OUTPUT:
+		o->output = argument;
+		break;
 	case ARGP_KEY_ARGS:
 		o->run.program = state->argv + state->next;
 		break;
@@ -236,80 +241,55 @@ static int choose_model(struct options *o)
 	return 0;
 }
 
-static int simulate(struct options *o, int *ret_status)
+/* The tables to simulate, into the tool's arguments; *ret_argument is the caller's to free. */
+static int add_sweep(struct options *o, char **ret_argument)
 {
 	KONA_FREE char *stacks = NULL;
-	KONA_FREE char *argument = NULL;
-	int err = 0;
+	int err;
 
-	if (!o->patterns || o->sweep_asked) {
-		err = kona_sweep_stacks(&o->sweep, &stacks);
-		if (err) {
-			kona_error("%s", err == -E2BIG ? "too many configurations: leave out some "
-							 "sizes or block sizes"
-						       : "bad sweep: blocks are powers of two from "
-							 "64 to 2M, ways 1 to 16, and a size is a "
-							 "multiple of block x ways");
-			return err;
-		}
-		if (asprintf(&argument, "--stacks=%s", stacks) < 0)
-			return -ENOMEM;
-		o->run.argument[o->run.argument_count++] = argument;
-	}
-	unlink(o->run.result);
-	err = kona_sweep_run(&o->run, ret_status);
-	if (err == -ENOENT)
-		kona_error("the simulator (kona_sim-amd64-linux) is not installed beside kona");
-	else if (err)
-		kona_error("cannot run the simulator: %s", strerror(-err));
-	return err;
-}
-
-/* Says how the program ended, when that is worth saying, and returns the exit status to pass on. */
-static int tell_end(int status, const struct kona_sim_result *result)
-{
-	if (WIFSIGNALED(status)) {
-		kona_error("the program ended by signal %d (%s): these are the results so far",
-			   WTERMSIG(status), strsignal(WTERMSIG(status)));
-		return 128 + WTERMSIG(status);
-	}
-	if (result->ended_by_exec)
-		kona_error("the program replaced itself by exec: these are the results until then; "
-			   "--follow goes on with the new one");
-	return WEXITSTATUS(status);
-}
-
-static int report(struct options *o, int status)
-{
-	const char *path = o->from ? o->from : o->run.result;
-	struct kona_sim_result result;
-	int exit_status = 0;
-	int err = kona_sim_result_read(path, &result);
-
+	if (o->patterns && !o->sweep_asked)
+		return 0;
+	err = kona_sweep_stacks(&o->sweep, &stacks);
 	if (err) {
-		if (o->from)
-			kona_error("%s: %s", path,
-				   err == -EPROTO ? "not a result of kona sim" : strerror(-err));
-		else if (WIFSIGNALED(status))
-			kona_error("the simulator ended by signal %d and left no results",
-				   WTERMSIG(status));
-		else
-			kona_error("no results: the program did not start");
-		return 1;
+		kona_error("%s",
+			   err == -E2BIG
+				   ? "too many configurations: leave out some sizes or "
+				     "block sizes"
+				   : "bad sweep: blocks are powers of two from 64 to 2M, "
+				     "ways 1 to 16, and a size is a multiple of block x ways");
+		return err;
 	}
-	if (!o->from)
-		exit_status = tell_end(status, &result);
-	if (!o->json || strcmp(o->json, "-") != 0)
-		kona_sim_table_print(stdout, &result, &o->sweep, &o->models);
-	if (o->json) {
-		err = kona_sim_json_write(o->json, &result, &o->sweep, &o->models);
-		if (err) {
-			kona_error("cannot write %s: %s", o->json, strerror(-err));
-			exit_status = 1;
-		}
+	if (asprintf(ret_argument, "--stacks=%s", stacks) < 0)
+		return -ENOMEM;
+	o->run.argument[o->run.argument_count++] = *ret_argument;
+	return 0;
+}
+
+static int tell_failure(const char *path, int err)
+{
+	if (err)
+		kona_error("cannot write %s: %s", path, strerror(-err));
+	return err != 0;
+}
+
+/* Returns 1 when something could not be written. */
+static int report(struct options *o, const struct kona_sim_result *result)
+{
+	FILE *stream;
+	int lost = 0;
+
+	if (o->output || !o->json || strcmp(o->json, "-") != 0) {
+		/* Not where the program's own output goes. */
+		stream = kona_sim_output_open(o->output, o->run.program ? stderr : stdout);
+		if (!stream)
+			return 1;
+		kona_sim_table_print(stream, result, &o->sweep, &o->models);
+		lost |= kona_sim_output_close(stream, o->output);
 	}
-	kona_sim_result_free(&result);
-	return exit_status;
+	if (o->json)
+		lost |= tell_failure(o->json,
+				     kona_sim_json_write(o->json, result, &o->sweep, &o->models));
+	return lost;
 }
 
 int kona_cmd_sim(int argc, char **argv)
@@ -324,28 +304,26 @@ int kona_cmd_sim(int argc, char **argv)
 		NULL,
 		NULL};
 	static struct options o;
-	char temporary[] = "/tmp/kona-sim-XXXXXX";
-	int status = 0;
-	int exit_status = 1;
-	int fd = -1;
+	struct kona_sim_result result;
+	KONA_FREE char *argument = NULL;
+	int exit_status = 0;
+	int err;
 
 	kona_sweep_default(&o.sweep);
 	kona_models_builtin(&o.models);
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &o);
 	if (choose_model(&o))
 		return 2;
-	if (!o.from && !o.run.result) {
-		fd = mkstemp(temporary);
-		if (fd < 0) {
-			kona_error("cannot make a temporary file: %s", strerror(errno));
-			return 1;
-		}
-		close(fd);
-		o.run.result = temporary;
-	}
-	if (o.from || !simulate(&o, &status))
-		exit_status = report(&o, status);
-	if (fd >= 0)
-		unlink(temporary);
+	if (o.from)
+		err = kona_sim_load(o.from, &result);
+	else if (add_sweep(&o, &argument))
+		err = -EINVAL;
+	else
+		err = kona_sim_run(&o.run, &result, &exit_status);
+	if (err)
+		return 1;
+	if (report(&o, &result))
+		exit_status = 1;
+	kona_sim_result_free(&result);
 	return exit_status;
 }
