@@ -265,13 +265,6 @@ static int add_sweep(struct options *o, char **ret_argument)
 	return 0;
 }
 
-static int tell_failure(const char *path, int err)
-{
-	if (err)
-		kona_error("cannot write %s: %s", path, strerror(-err));
-	return err != 0;
-}
-
 /* Returns 1 when something could not be written. */
 static int report(struct options *o, const struct kona_sim_result *result)
 {
@@ -287,8 +280,8 @@ static int report(struct options *o, const struct kona_sim_result *result)
 		lost |= kona_sim_output_close(stream, o->output);
 	}
 	if (o->json)
-		lost |= tell_failure(o->json,
-				     kona_sim_json_write(o->json, result, &o->sweep, &o->models));
+		lost |= kona_sim_tell_lost(
+			o->json, kona_sim_json_write(o->json, result, &o->sweep, &o->models));
 	return lost;
 }
 

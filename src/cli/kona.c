@@ -10,6 +10,7 @@
 #include "cli/command.h"
 
 static const struct kona_command commands[] = {
+	{"plan", "foretell a program's slowdown on remote memory", kona_cmd_plan},
 	{"sim", "simulate a program's caches and remote memory in one run", kona_cmd_sim},
 	{NULL, NULL, NULL},
 };

@@ -101,3 +101,10 @@ int kona_sim_output_close(FILE *stream, const char *path)
 		kona_error("cannot write %s: %s", path ? path : "the table", strerror(errno));
 	return lost;
 }
+
+int kona_sim_tell_lost(const char *path, int err)
+{
+	if (err)
+		kona_error("cannot write %s: %s", path, strerror(-err));
+	return err != 0;
+}

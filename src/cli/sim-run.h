@@ -25,4 +25,7 @@ FILE *kona_sim_output_open(const char *path, FILE *otherwise);
 /* Closes it; returns 1 for an exit status if something was lost, after telling so. */
 KONA_MUST_CHECK int kona_sim_output_close(FILE *stream, const char *path);
 
+/* Tells when a report (path) could not be written (err); returns 1 then, else 0. */
+KONA_MUST_CHECK int kona_sim_tell_lost(const char *path, int err);
+
 #endif

@@ -6,6 +6,7 @@
 #include "result.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -101,6 +102,24 @@ void kona_sim_result_free(struct kona_sim_result *result)
 	json_decref(result->json);
 	free(result->dram);
 	*result = (struct kona_sim_result){0};
+}
+
+char *kona_sim_result_command(const struct kona_sim_result *result)
+{
+	json_t *words = json_object_get(result->json, "command");
+	size_t bytes = 0;
+	char *text = NULL;
+	FILE *stream = open_memstream(&text, &bytes);
+	json_t *word;
+	size_t i;
+
+	if (!stream)
+		return NULL;
+	json_array_foreach (words, i, word)
+		fprintf(stream, "%s%s", i ? " " : "",
+			json_is_string(word) ? json_string_value(word) : "?");
+	fclose(stream);
+	return text;
 }
 
 const struct kona_sim_dram *kona_sim_result_find(const struct kona_sim_result *result,

@@ -40,6 +40,9 @@ KONA_MUST_CHECK int kona_sim_result_read(const char *path, struct kona_sim_resul
 
 void kona_sim_result_free(struct kona_sim_result *result);
 
+/* The program and its arguments on one line; the caller's to free, NULL: no memory. */
+char *kona_sim_result_command(const struct kona_sim_result *result);
+
 /* The DRAM cache of exactly this shape; NULL: it was not simulated. */
 const struct kona_sim_dram *kona_sim_result_find(const struct kona_sim_result *result,
 						 uint64_t size, uint64_t block, uint64_t ways);
