@@ -13,6 +13,7 @@
 #include "cli/command.h"
 #include "cli/sim-run.h"
 #include "plan-show.h"
+#include "sweep.h"
 
 enum {
 	OPTION_TIME = 256,

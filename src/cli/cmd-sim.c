@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/sim-run.h"
+#include "sweep.h"
 #include "table.h"
 
 enum {

@@ -11,6 +11,8 @@
 #include <sys/wait.h>
 
 #include "base/log.h"
+#include "result.h"
+#include "sweep.h"
 
 /* Says how the program ended, when that is worth saying, and returns the exit status to pass on. */
 static int tell_end(int status, const struct kona_sim_result *result)

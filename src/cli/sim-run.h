@@ -6,8 +6,12 @@
 #ifndef KONA_CLI_SIM_RUN_H
 #define KONA_CLI_SIM_RUN_H
 
-#include "result.h"
-#include "sweep.h"
+#include <stdio.h>
+
+#include "base/compiler.h"
+
+struct kona_sim_result; /* tools/cachesim/result.h */
+struct kona_sweep_run;	/* tools/cachesim/sweep.h */
 
 /*
  * Runs run->program; where run->result is NULL the counts go through a temporary file. On 0,

@@ -19,6 +19,8 @@ enum {
 };
 
 static const double dram_ns = 82;
+/* What of a wait for memory an out-of-order core does not hide. */
+static const double dram_seen_ns = 20;
 
 void kona_plan_models(struct kona_models *models)
 {
@@ -81,14 +83,14 @@ static void settle(struct kona_plan *plan)
 	}
 }
 
-/* What of each an out-of-order core does not hide; fitted to gzip, xz and sort on a server. */
+/* Waits are what the core does not hide of them; fitted to gzip, xz and sort on a server. */
 double kona_plan_estimate_ns(const struct kona_sim_result *result)
 {
 	const double l1 = (double)(result->l1.misses[0] + result->l1.misses[1]);
 	const double l2 = (double)(result->l2.misses[0] + result->l2.misses[1]);
 	const double l3 = (double)(result->l3.misses[0] + result->l3.misses[1]);
 
-	return 0.12 * (double)result->instructions + 1 * l1 + 2 * l2 + 20 * l3;
+	return 0.12 * (double)result->instructions + 1 * l1 + 2 * l2 + dram_seen_ns * l3;
 }
 
 int kona_plan_make(const struct kona_sim_result *result, double local_ns,
@@ -159,7 +161,7 @@ double kona_plan_slowdown(const struct kona_plan *plan, const struct kona_model 
 			  const struct kona_plan_point *point)
 {
 	double references = (double)(plan->result->l3.misses[0] + plan->result->l3.misses[1]);
-	double extra = references * (model->cache - dram_ns) +
+	double extra = references * (model->cache - dram_ns) * (dram_seen_ns / dram_ns) +
 		       point->fetches * kona_model_remote_ns(model, KONA_PLAN_BLOCK);
 
 	return (plan->local_ns + extra) / plan->local_ns;
