@@ -12,6 +12,7 @@
 #include "cli/sim-run.h"
 #include "sweep.h"
 #include "table.h"
+#include "trace.h"
 
 enum {
 	OPTION_L1 = 256,
@@ -28,6 +29,7 @@ enum {
 	OPTION_FOLLOW,
 	OPTION_RESULT,
 	OPTION_FROM,
+	OPTION_TRACE,
 	OPTION_MODEL,
 	OPTION_MODELS,
 	OPTION_JSON,
@@ -40,7 +42,7 @@ struct options {
 	struct kona_sweep_run run;
 	struct kona_models models;
 	const char *model; /* only this one; NULL: all */
-	const char *from, *json, *output;
+	const char *from, *trace, *json, *output;
 	bool patterns, sweep_asked; /* patterns alone need no sweep */
 	char text[KONA_SWEEP_ARGUMENTS_MAX][ARGUMENT_BYTES];
 };
@@ -63,6 +65,8 @@ static const struct argp_option argp_options[] = {
 	{"follow", OPTION_FOLLOW, NULL, 0, "simulate what the program execs, too"},
 	{"result", OPTION_RESULT, "FILE", 0, "keep the counts, for --from"},
 	{"from", OPTION_FROM, "FILE", 0, "no run: read the counts of an earlier one"},
+	{"trace", OPTION_TRACE, "FILE", 0,
+	 "no run: simulate a trace of kona track or of Lackey (`-': standard input)"},
 	{"model", OPTION_MODEL, "NAME", 0,
 	 "only this latency model, or `original' for all built in"},
 	{"models", OPTION_MODELS, "FILE", 0, "latency models: lines of `NAME KEY=NS ...'"},
@@ -192,6 +196,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 	case OPTION_FROM:
 		o->from = argument;
 		break;
+	case OPTION_TRACE:
+		o->trace = argument;
+		break;
 	case OPTION_MODEL:
 		o->model = argument;
 		break;
@@ -208,8 +215,8 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 		o->run.program = state->argv + state->next;
 		break;
 	case ARGP_KEY_END:
-		if (!o->from == !o->run.program)
-			argp_error(state, "give a program to run, or --from FILE");
+		if (!!o->from + !!o->trace + !!o->run.program != 1)
+			argp_error(state, "give a program to run, --from FILE or --trace FILE");
 		break;
 	default:
 		if (key < OPTION_L1 || key > OPTION_CHILDREN)
@@ -266,6 +273,21 @@ static int add_sweep(struct options *o, char **ret_argument)
 	return 0;
 }
 
+static int simulate_trace(const struct options *o, struct kona_sim_result *ret_result)
+{
+	uint64_t line = 0;
+	int err = kona_trace_simulate(o->trace, &o->run, ret_result, &line);
+
+	if (err == -EPROTO)
+		kona_error("%s:%llu: neither a line of `kona track --trace' nor of Lackey",
+			   o->trace, (unsigned long long)line);
+	else if (err == -EINVAL)
+		kona_error("this cache configuration is impossible, or of no use with a trace");
+	else if (err)
+		kona_error("%s: %s", o->trace, strerror(-err));
+	return err;
+}
+
 /* Returns 1 when something could not be written. */
 static int report(struct options *o, const struct kona_sim_result *result)
 {
@@ -291,7 +313,7 @@ int kona_cmd_sim(int argc, char **argv)
 	static const struct argp argp = {
 		argp_options,
 		parse_option,
-		"-- PROGRAM [ARGUMENTS]\n--from FILE",
+		"-- PROGRAM [ARGUMENTS]\n--from FILE\n--trace FILE",
 		"Simulate what PROGRAM would cost on remote memory: every DRAM cache size, block "
 		"size and associativity in one run, under Valgrind.",
 		NULL,
@@ -312,6 +334,8 @@ int kona_cmd_sim(int argc, char **argv)
 		err = kona_sim_load(o.from, &result);
 	else if (add_sweep(&o, &argument))
 		err = -EINVAL;
+	else if (o.trace)
+		err = simulate_trace(&o, &result);
 	else
 		err = kona_sim_run(&o.run, &result, &exit_status);
 	if (err)

@@ -78,23 +78,27 @@ static int read_fields(struct kona_sim_result *result)
 	return err ? err : read_dram(dram, result);
 }
 
-int kona_sim_result_read(const char *path, struct kona_sim_result *ret_result)
+int kona_sim_result_take(json_t *json, struct kona_sim_result *ret_result)
 {
-	struct kona_sim_result result = {0};
-	int err;
+	struct kona_sim_result result = {.json = json};
+	int err = read_fields(&result);
 
-	if (access(path, R_OK))
-		return -errno;
-	result.json = json_load_file(path, 0, NULL);
-	if (!result.json)
-		return -EPROTO;
-	err = read_fields(&result);
 	if (err) {
 		kona_sim_result_free(&result);
 		return err;
 	}
 	*ret_result = result;
 	return 0;
+}
+
+int kona_sim_result_read(const char *path, struct kona_sim_result *ret_result)
+{
+	json_t *json;
+
+	if (access(path, R_OK))
+		return -errno;
+	json = json_load_file(path, 0, NULL);
+	return json ? kona_sim_result_take(json, ret_result) : -EPROTO;
 }
 
 void kona_sim_result_free(struct kona_sim_result *result)
