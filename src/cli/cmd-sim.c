@@ -23,6 +23,8 @@ enum {
 	OPTION_FETCHES,
 	OPTION_PRIVATE,
 	OPTION_PATTERNS,
+	OPTION_BYTES,
+	OPTION_REUSE,
 	OPTION_WINDOW,
 	OPTION_ATTRIBUTE,
 	OPTION_CHILDREN,
@@ -59,6 +61,8 @@ static const struct argp_option argp_options[] = {
 	{"fetches", OPTION_FETCHES, NULL, 0, "instruction fetches go through the caches too"},
 	{"private", OPTION_PRIVATE, NULL, 0, "an L1 and L2 per thread [shared]"},
 	{"patterns", OPTION_PATTERNS, NULL, 0, "lines per page and window; no sweep unless asked"},
+	{"bytes", OPTION_BYTES, NULL, 0, "with --patterns: distinct bytes written, too; slower"},
+	{"reuse", OPTION_REUSE, NULL, 0, "reuse distances below the last level"},
 	{"window", OPTION_WINDOW, "N", 0, "instructions per window of --patterns [100000000]"},
 	{"attribute", OPTION_ATTRIBUTE, NULL, 0, "last-level misses by source line"},
 	{"children", OPTION_CHILDREN, NULL, 0, "forked children write RESULT.PID"},
@@ -126,6 +130,17 @@ static void parse_models(struct options *o, const char *path, struct argp_state 
 		argp_error(state, "%s: %s", path, strerror(-err));
 }
 
+/* Options without a value, as the tool knows them. */
+static const struct {
+	int key;
+	const char *text;
+} flags[] = {
+	{OPTION_PATTERNS, "--patterns=yes"},   {OPTION_BYTES, "--bytes=yes"},
+	{OPTION_REUSE, "--reuse=yes"},	       {OPTION_FETCHES, "--fetches=yes"},
+	{OPTION_ATTRIBUTE, "--attribute=yes"}, {OPTION_PRIVATE, "--private-cores=yes"},
+	{OPTION_CHILDREN, "--children=yes"},
+};
+
 static void parse_tool_option(int key, char *argument, struct options *o, struct argp_state *state)
 {
 	struct kona_sweep_list one;
@@ -151,21 +166,11 @@ static void parse_tool_option(int key, char *argument, struct options *o, struct
 		snprintf(text, sizeof(text), "%llu", (unsigned long long)one.value[0]);
 		add_argument(o, state, key == OPTION_LINE ? "--line=" : "--window=", text);
 		break;
-	case OPTION_PATTERNS:
-		o->patterns = true;
-		add_argument(o, state, "", "--patterns=yes");
-		break;
-	case OPTION_FETCHES:
-		add_argument(o, state, "", "--fetches=yes");
-		break;
-	case OPTION_PRIVATE:
-		add_argument(o, state, "", "--private-cores=yes");
-		break;
-	case OPTION_ATTRIBUTE:
-		add_argument(o, state, "", "--attribute=yes");
-		break;
-	case OPTION_CHILDREN:
-		add_argument(o, state, "", "--children=yes");
+	default:
+		for (size_t i = 0; i < KONA_ARRAY_LEN(flags); i++)
+			if (flags[i].key == key)
+				add_argument(o, state, "", flags[i].text);
+		o->patterns |= key == OPTION_PATTERNS;
 		break;
 	}
 }

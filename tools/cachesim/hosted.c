@@ -95,6 +95,14 @@ static int parse_argument(struct kona_hosted *hosted, const char *argument, bool
 		*patterns = true;
 		return 0;
 	}
+	if (!strcmp(argument, "--bytes=yes")) {
+		hosted->bytes = true;
+		return 0;
+	}
+	if (!strcmp(argument, "--reuse=yes")) {
+		c->reuse = 1;
+		return 0;
+	}
 	if (!strcmp(argument, "--fetches=yes")) {
 		hosted->fetches = true;
 		return 0;
@@ -138,6 +146,8 @@ void kona_hosted_access(struct kona_hosted *hosted, uint64_t address, uint32_t b
 	hosted->reads += kind == KONA_SIM_READ || kind == KONA_SIM_MODIFY;
 	hosted->writes += kind == KONA_SIM_WRITE;
 	hosted->modifies += kind == KONA_SIM_MODIFY;
+	if (hosted->pattern && hosted->bytes && (kind == KONA_SIM_WRITE || kind == KONA_SIM_MODIFY))
+		kona_pattern_note_bytes(hosted->pattern, address, bytes);
 	if (hosted->pattern && kind != KONA_SIM_FETCH)
 		kona_pattern_note(hosted->pattern, address, bytes, kind != KONA_SIM_WRITE,
 				  kind != KONA_SIM_READ);
@@ -186,6 +196,52 @@ static json_t *dram_array(const struct kona_hosted *hosted)
 	return array;
 }
 
+static json_t *histogram_array(const uint64_t *counts, size_t count)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < count; i++)
+		json_array_append_new(array, json_integer((json_int_t)counts[i]));
+	return array;
+}
+
+static json_t *window_object(const struct kona_pattern_window *w)
+{
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "instructions",
+			 (json_int_t)w->instructions, "pages", (json_int_t)w->pages, "pages_dirty",
+			 (json_int_t)w->pages_dirty, "regions_dirty", (json_int_t)w->regions_dirty,
+			 "lines_read", (json_int_t)w->lines_read, "lines_written",
+			 (json_int_t)w->lines_written, "runs_written", (json_int_t)w->runs_written,
+			 "bytes_written", (json_int_t)w->bytes_written);
+}
+
+static json_t *patterns_object(const struct kona_pattern *p)
+{
+	const size_t count = KONA_PATTERN_LINES + 1;
+	json_t *series = json_array();
+
+	for (uint64_t i = 0; i < p->windows && i < KONA_PATTERN_SERIES_MAX; i++)
+		json_array_append_new(series, window_object(&p->series[i]));
+	return json_pack("{s:I,s:I,s:o,s:o,s:o,s:o,s:o,s:o}", "windows", (json_int_t)p->windows,
+			 "lost_pages", (json_int_t)p->lost_pages, "lines_read_per_page",
+			 histogram_array(p->read_per_page, count), "lines_written_per_page",
+			 histogram_array(p->written_per_page, count), "read_run_lines",
+			 histogram_array(p->read_run, count), "written_run_lines",
+			 histogram_array(p->written_run, count), "total", window_object(&p->total),
+			 "series", series);
+}
+
+static json_t *reuse_object(const struct kona_sim *sim)
+{
+	const struct kona_sim_reuse_counts *lines = kona_sim_reuse_lines(sim);
+	const struct kona_sim_reuse_counts *pages = kona_sim_reuse_pages(sim);
+
+	return json_pack("{s:o,s:o,s:I,s:I}", "lines",
+			 histogram_array(lines->distance, KONA_SIM_REUSE_BUCKETS), "pages",
+			 histogram_array(pages->distance, KONA_SIM_REUSE_BUCKETS), "lines_cold",
+			 (json_int_t)lines->cold, "pages_cold", (json_int_t)pages->cold);
+}
+
 static json_t *result_object(struct kona_hosted *hosted, const char *name)
 {
 	const struct kona_sim_config *config = &hosted->config;
@@ -225,6 +281,11 @@ int kona_hosted_finish(struct kona_hosted *hosted, const char *name, const char 
 	json = result_object(hosted, name);
 	if (!json)
 		return -ENOMEM;
+	if (hosted->pattern)
+		json_object_set_new(json, "patterns",
+				    patterns_object(kona_pattern_result(hosted->pattern)));
+	if (hosted->config.reuse)
+		json_object_set_new(json, "reuse", reuse_object(hosted->sim));
 	errno = 0;
 	if (path && json_dump_file(json, path, JSON_INDENT(1))) {
 		err = errno ? -errno : -EIO;

@@ -14,7 +14,7 @@ struct kona_hosted {
 	struct kona_sim_config config;
 	struct kona_sim *sim;
 	struct kona_pattern_state *pattern; /* NULL: not asked for */
-	bool fetches;
+	bool fetches, bytes;
 	uint64_t instructions, reads, writes, modifies;
 	struct kona_hosted_map *maps; /* the engine's memory */
 };

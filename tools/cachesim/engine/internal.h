@@ -6,6 +6,7 @@
 #define KONA_CACHESIM_INTERNAL_H
 
 #include "engine.h"
+#include "reuse.h"
 
 enum {
 	SIM_BATCH = 1 << 18,
@@ -113,6 +114,7 @@ struct kona_sim {
 	uint32_t *survivors;
 	uint32_t *everyone;
 	int out_of_memory;
+	struct kona_reuse *reuse_lines, *reuse_pages; /* NULL: not kept */
 
 	struct sim_stack *stacks; /* by block size, then by set count */
 	uint32_t *stack_of_config;

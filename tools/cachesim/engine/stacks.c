@@ -175,6 +175,13 @@ static void note_footprint(struct kona_sim *sim, struct sim_region *region, uint
 	}
 }
 
+static void note_reuse(struct kona_sim *sim, uint32_t id)
+{
+	if (kona_reuse_note(sim->reuse_lines, id) ||
+	    kona_reuse_note(sim->reuse_pages, id >> (12 - sim->line_shift)))
+		sim->out_of_memory = 1;
+}
+
 void sim_push(struct kona_sim *sim, uint64_t line, enum sim_record_kind kind)
 {
 	uint32_t region_line_shift = KONA_SIM_REGION_SHIFT - sim->line_shift;
@@ -200,6 +207,8 @@ void sim_push(struct kona_sim *sim, uint64_t line, enum sim_record_kind kind)
 		region->times[in_region] = sim->now;
 	}
 	record->now = sim->now;
+	if (SIM_UNLIKELY(sim->reuse_lines) && kind != SIM_RECORD_WRITEBACK)
+		note_reuse(sim, record->id);
 	if (++sim->batch_count == SIM_BATCH)
 		sim_run_batch(sim);
 }

@@ -79,6 +79,18 @@ static VG_REGPARM(2) void touch_and_note(Addr address, struct site *site)
 	}
 }
 
+/* Every store, for its bytes; what the inline test would do comes after. */
+static VG_REGPARM(2) void touch_bytes(Addr address, struct site *site)
+{
+	const struct kona_sim_filter *filter = kona_sim_filter(tool_sim);
+	UInt line_shift = (UInt)__builtin_ctz(tool_config.line_bytes);
+	ULong base = filter->write[address >> line_shift & filter->data_mask];
+
+	kona_pattern_note_bytes(tool_pattern, address, site->bytes);
+	if (address - base > tool_config.line_bytes - site->bytes)
+		touch_and_note(address, site);
+}
+
 /* A conditional access: its count depends on the guard, so the helper keeps it. */
 static VG_REGPARM(2) void touch_guarded(Addr address, struct site *site)
 {
@@ -86,7 +98,10 @@ static VG_REGPARM(2) void touch_guarded(Addr address, struct site *site)
 		tool_counters.writes++;
 	else
 		tool_counters.reads++;
-	touch_and_note(address, site);
+	if (site->kind == KONA_SIM_WRITE && tool_options.bytes)
+		touch_bytes(address, site);
+	else
+		touch_and_note(address, site);
 }
 
 static struct site *new_site(UInt bytes, enum kona_sim_kind kind, Addr pc)
@@ -128,6 +143,10 @@ static void add_access(struct block *block, IRExpr *address, struct site *site)
 	Bool notes = tool_pattern || tool_options.attribute;
 	IRExpr *at, *entry, *past, *guard;
 
+	if (tool_options.bytes && table == filter->write) {
+		add_call(block, "touch_bytes", touch_bytes, address, site, NULL);
+		return;
+	}
 	at = binary(block, Iop_Shr64, Ity_I64, address,
 		    IRExpr_Const(IRConst_U8((UChar)(line_shift - 3))));
 	at = binary(block, Iop_And64, Ity_I64, at, constant(mask << 3));

@@ -116,8 +116,10 @@ static void in_child(ThreadId thread)
 
 static void after_options(void)
 {
-	int err = kona_sim_create(&host, &tool_config, &tool_sim);
+	int err;
 
+	tool_options.bytes = tool_options.bytes && tool_options.patterns;
+	err = kona_sim_create(&host, &tool_config, &tool_sim);
 	if (!err && tool_options.patterns)
 		err = kona_pattern_create(&host, &tool_pattern);
 	if (err) {

@@ -83,10 +83,10 @@ static void print_counts(void)
 	 (ULong)counts.dram[KONA_SIM_SIDE_FETCH], (ULong)counts.l3_writebacks);
 }
 
-static void print_histogram(const HChar *name, const uint64_t *counts)
+static void print_histogram(const HChar *name, const uint64_t *counts, UInt count)
 {
 	VG_(fprintf)(file, "    \"%s\": [", name);
-	for (UInt i = 0; i <= KONA_PATTERN_LINES; i++)
+	for (UInt i = 0; i < count; i++)
 		VG_(fprintf)(file, "%s%llu", i ? ", " : "", (ULong)counts[i]);
 	VG_(fprintf)(file, "],\n");
 }
@@ -97,9 +97,10 @@ static void print_window(const struct kona_pattern_window *w)
 	(file,
 	 "{\"instructions\": %llu, \"pages\": %llu, \"pages_dirty\": %llu, "
 	 "\"regions_dirty\": %llu, \"lines_read\": %llu, \"lines_written\": %llu, "
-	 "\"runs_written\": %llu}",
+	 "\"runs_written\": %llu, \"bytes_written\": %llu}",
 	 (ULong)w->instructions, (ULong)w->pages, (ULong)w->pages_dirty, (ULong)w->regions_dirty,
-	 (ULong)w->lines_read, (ULong)w->lines_written, (ULong)w->runs_written);
+	 (ULong)w->lines_read, (ULong)w->lines_written, (ULong)w->runs_written,
+	 (ULong)w->bytes_written);
 }
 
 static void print_patterns(void)
@@ -109,10 +110,10 @@ static void print_patterns(void)
 	VG_(fprintf)
 	(file, "  \"patterns\": {\n    \"windows\": %llu,\n    \"lost_pages\": %llu,\n",
 	 (ULong)p->windows, (ULong)p->lost_pages);
-	print_histogram("lines_read_per_page", p->read_per_page);
-	print_histogram("lines_written_per_page", p->written_per_page);
-	print_histogram("read_run_lines", p->read_run);
-	print_histogram("written_run_lines", p->written_run);
+	print_histogram("lines_read_per_page", p->read_per_page, KONA_PATTERN_LINES + 1);
+	print_histogram("lines_written_per_page", p->written_per_page, KONA_PATTERN_LINES + 1);
+	print_histogram("read_run_lines", p->read_run, KONA_PATTERN_LINES + 1);
+	print_histogram("written_run_lines", p->written_run, KONA_PATTERN_LINES + 1);
 	VG_(fprintf)(file, "    \"total\": ");
 	print_window(&p->total);
 	VG_(fprintf)(file, ",\n    \"series\": [");
@@ -121,6 +122,19 @@ static void print_patterns(void)
 		print_window(&p->series[i]);
 	}
 	VG_(fprintf)(file, "\n    ]\n  },\n");
+}
+
+static void print_reuse(void)
+{
+	const struct kona_sim_reuse_counts *lines = kona_sim_reuse_lines(tool_sim);
+	const struct kona_sim_reuse_counts *pages = kona_sim_reuse_pages(tool_sim);
+
+	VG_(fprintf)(file, "  \"reuse\": {\n");
+	print_histogram("lines", lines->distance, KONA_SIM_REUSE_BUCKETS);
+	print_histogram("pages", pages->distance, KONA_SIM_REUSE_BUCKETS);
+	VG_(fprintf)
+	(file, "    \"lines_cold\": %llu,\n    \"pages_cold\": %llu\n  },\n", (ULong)lines->cold,
+	 (ULong)pages->cold);
 }
 
 struct source_line {
@@ -249,6 +263,8 @@ Bool tool_write_result(const HChar *path, const HChar *end)
 	print_counts();
 	if (tool_pattern)
 		print_patterns();
+	if (tool_config.reuse)
+		print_reuse();
 	if (tool_options.attribute)
 		print_lines();
 	print_dram();

@@ -36,6 +36,7 @@ struct tool_options {
 	Bool fetches;	     /* simulate L1I too */
 	Bool private_cores;
 	Bool patterns;
+	Bool bytes; /* of patterns, too: every store is reported */
 	Bool attribute;
 	Bool children; /* forked children write results of their own */
 	ULong window;  /* instructions */
