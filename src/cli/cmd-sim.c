@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "cli/command.h"
 #include "cli/sim-run.h"
+#include "sim-html.h"
 #include "sweep.h"
 #include "table.h"
 #include "trace.h"
@@ -36,6 +37,7 @@ enum {
 	OPTION_MODELS,
 	OPTION_JSON,
 	OPTION_OUTPUT,
+	OPTION_HTML,
 	ARGUMENT_BYTES = 128
 };
 
@@ -44,7 +46,7 @@ struct options {
 	struct kona_sweep_run run;
 	struct kona_models models;
 	const char *model; /* only this one; NULL: all */
-	const char *from, *trace, *json, *output;
+	const char *from, *trace, *json, *html, *output;
 	bool patterns, sweep_asked; /* patterns alone need no sweep */
 	char text[KONA_SWEEP_ARGUMENTS_MAX][ARGUMENT_BYTES];
 };
@@ -77,6 +79,7 @@ static const struct argp_option argp_options[] = {
 	{"output", OPTION_OUTPUT, "FILE", 0,
 	 "write the table there [standard error; with --from standard output]"},
 	{"json", OPTION_JSON, "FILE", 0, "write JSON (`-': standard output, no table)"},
+	{"html", OPTION_HTML, "FILE", 0, "write a page with plots"},
 	{0},
 };
 
@@ -213,6 +216,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 	case OPTION_JSON:
 		o->json = argument;
 		break;
+	case OPTION_HTML:
+		o->html = argument;
+		break;
 	case OPTION_OUTPUT:
 		o->output = argument;
 		break;
@@ -310,6 +316,9 @@ static int report(struct options *o, const struct kona_sim_result *result)
 	if (o->json)
 		lost |= kona_sim_tell_lost(
 			o->json, kona_sim_json_write(o->json, result, &o->sweep, &o->models));
+	if (o->html)
+		lost |= kona_sim_tell_lost(
+			o->html, kona_sim_html_write(o->html, result, &o->sweep, &o->models));
 	return lost;
 }
 

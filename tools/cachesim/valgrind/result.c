@@ -166,6 +166,8 @@ static void name_site(const struct site *site, struct source_line *line)
 		VG_(snprintf)(text, sizeof(text), "%s:%u", name, number);
 	else if (VG_(get_fnname)(now, site->pc, &name))
 		VG_(snprintf)(text, sizeof(text), "%s", name);
+	else if (VG_(get_objname)(now, site->pc, &name))
+		VG_(snprintf)(text, sizeof(text), "%s 0x%lx", VG_(basename)(name), site->pc);
 	else
 		VG_(snprintf)(text, sizeof(text), "0x%lx", site->pc);
 	line->name = VG_(strdup)("kona-sim.line", text);
