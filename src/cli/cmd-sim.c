@@ -66,7 +66,8 @@ static const struct argp_option argp_options[] = {
 	{"bytes", OPTION_BYTES, NULL, 0, "with --patterns: distinct bytes written, too; slower"},
 	{"reuse", OPTION_REUSE, NULL, 0, "reuse distances below the last level"},
 	{"window", OPTION_WINDOW, "N", 0, "instructions per window of --patterns [100000000]"},
-	{"attribute", OPTION_ATTRIBUTE, NULL, 0, "last-level misses by source line"},
+	{"attribute", OPTION_ATTRIBUTE, "WHAT", OPTION_ARG_OPTIONAL,
+	 "last-level misses by source `line' [line], or by `heap' allocation site"},
 	{"children", OPTION_CHILDREN, NULL, 0, "forked children write RESULT.PID"},
 	{"follow", OPTION_FOLLOW, NULL, 0, "simulate what the program execs, too"},
 	{"result", OPTION_RESULT, "FILE", 0, "keep the counts, for --from"},
@@ -138,10 +139,9 @@ static const struct {
 	int key;
 	const char *text;
 } flags[] = {
-	{OPTION_PATTERNS, "--patterns=yes"},   {OPTION_BYTES, "--bytes=yes"},
-	{OPTION_REUSE, "--reuse=yes"},	       {OPTION_FETCHES, "--fetches=yes"},
-	{OPTION_ATTRIBUTE, "--attribute=yes"}, {OPTION_PRIVATE, "--private-cores=yes"},
-	{OPTION_CHILDREN, "--children=yes"},
+	{OPTION_PATTERNS, "--patterns=yes"},	 {OPTION_BYTES, "--bytes=yes"},
+	{OPTION_REUSE, "--reuse=yes"},		 {OPTION_FETCHES, "--fetches=yes"},
+	{OPTION_PRIVATE, "--private-cores=yes"}, {OPTION_CHILDREN, "--children=yes"},
 };
 
 static void parse_tool_option(int key, char *argument, struct options *o, struct argp_state *state)
@@ -161,6 +161,12 @@ static void parse_tool_option(int key, char *argument, struct options *o, struct
 		break;
 	case OPTION_L3:
 		parse_level(o, "l3", argument, state);
+		break;
+	case OPTION_ATTRIBUTE:
+		if (argument && strcmp(argument, "line") != 0 && strcmp(argument, "heap") != 0)
+			argp_error(state, "--attribute is for line or heap, not %s", argument);
+		add_argument(o, state, "",
+			     argument && argument[0] == 'h' ? "--heap=yes" : "--attribute=yes");
 		break;
 	case OPTION_LINE:
 	case OPTION_WINDOW:

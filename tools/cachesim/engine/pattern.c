@@ -35,6 +35,7 @@ struct kona_pattern_state {
 	uint64_t region_slots;
 	uint64_t **masks; /* chunks of masks for a page each, used from the start in each window */
 	uint64_t masks_used;
+	void (*show)(uint64_t page, uint64_t written, const uint64_t *bytes); /* or NULL */
 	struct kona_pattern result;
 };
 
@@ -167,6 +168,12 @@ void kona_pattern_note(struct kona_pattern_state *state, uint64_t address, uint3
 		note_line(state, line, reads, writes);
 }
 
+void kona_pattern_show_pages(struct kona_pattern_state *state,
+			     void (*show)(uint64_t page, uint64_t written, const uint64_t *bytes))
+{
+	state->show = show;
+}
+
 /* Returns the number of runs of neighbouring lines in the mask. */
 static uint64_t count_runs(uint64_t mask, uint64_t *histogram)
 {
@@ -202,6 +209,8 @@ static void add_page(struct kona_pattern_state *state, const struct page_slot *s
 	window->pages_dirty += written != 0;
 	for (uint32_t i = 0; slot->bytes && i < KONA_PATTERN_LINES; i++)
 		window->bytes_written += (uint64_t)__builtin_popcountll(slot->bytes[i]);
+	if (state->show && slot->written)
+		state->show(slot->page, slot->written, slot->bytes);
 }
 
 /* Distinct 2 MiB regions with a dirty page: the same hash again, a size up. */

@@ -50,6 +50,13 @@ void kona_pattern_note(struct kona_pattern_state *state, uint64_t address, uint3
 /* Which bytes a store writes: of every one of them, beside kona_pattern_note of the first. */
 void kona_pattern_note_bytes(struct kona_pattern_state *state, uint64_t address, uint32_t bytes);
 
+/*
+ * From here on each written page of a window is shown when the window ends: its number, its written
+ * lines, and a mask of written bytes for each line (NULL: not noted).
+ */
+void kona_pattern_show_pages(struct kona_pattern_state *state,
+			     void (*show)(uint64_t page, uint64_t written, const uint64_t *bytes));
+
 /* Ends the window; instructions so far are noted with it. An empty window is not counted. */
 void kona_pattern_close(struct kona_pattern_state *state, uint64_t instructions);
 

@@ -69,14 +69,23 @@ void tool_drain_counters(void)
 	tool_counters.packed_refs = 0;
 }
 
+static void close_window(void)
+{
+	kona_pattern_close(tool_pattern, tool_counters.instructions);
+	if (tool_options.heap)
+		tool_heap_end_window();
+}
+
 /* Before each time slice of at most 100,000 blocks, so that the packed counters never overflow. */
 static void start_client_code(ThreadId thread, ULong blocks)
 {
 	tool_drain_counters();
+	if (tool_options.heap)
+		tool_heap_switch(thread);
 	if (tool_options.private_cores && kona_sim_switch_core(tool_sim, thread - 1))
 		VG_(tool_panic)("no memory for a thread's caches");
 	if (tool_pattern && tool_counters.instructions >= window_end) {
-		kona_pattern_close(tool_pattern, tool_counters.instructions);
+		close_window();
 		kona_sim_filter_reset(tool_sim);
 		window_end = tool_counters.instructions + tool_options.window;
 	}
@@ -128,6 +137,11 @@ static void after_options(void)
 		 err == -12 ? "out of memory" : "this cache configuration is impossible");
 		VG_(exit)(2);
 	}
+	if (tool_options.heap) {
+		tool_heap_start();
+		if (tool_pattern)
+			kona_pattern_show_pages(tool_pattern, tool_heap_page);
+	}
 	window_end = tool_options.window;
 	VG_(atfork)(NULL, NULL, in_child);
 }
@@ -136,7 +150,7 @@ static void finish(Int exit_code)
 {
 	kona_sim_finish(tool_sim);
 	if (tool_pattern)
-		kona_pattern_close(tool_pattern, tool_counters.instructions);
+		close_window();
 	write_result("exit");
 }
 
