@@ -53,7 +53,7 @@ static void name_place(Addr pc, HChar *text, SizeT bytes)
 	DiEpoch now = VG_(current_DiEpoch)();
 
 	if (VG_(get_filename_linenum)(now, pc, &name, &directory, &number))
-		VG_(snprintf)(text, bytes, "%s:%u", name, number);
+		VG_(snprintf)(text, bytes, "%s:%u", VG_(basename)(name), number);
 	else if (VG_(get_fnname)(now, pc, &name))
 		VG_(snprintf)(text, bytes, "%s", name);
 	else if (VG_(get_objname)(now, pc, &name))
