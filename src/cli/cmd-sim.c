@@ -276,12 +276,13 @@ static int add_sweep(struct options *o, char **ret_argument)
 		return 0;
 	err = kona_sweep_stacks(&o->sweep, &stacks);
 	if (err) {
-		kona_error("%s",
-			   err == -E2BIG
-				   ? "too many configurations: leave out some sizes or "
-				     "block sizes"
-				   : "bad sweep: blocks are powers of two from 64 to 2M, "
-				     "ways 1 to 16, and a size is a multiple of block x ways");
+		kona_error(
+			"%s",
+			err == -E2BIG
+				? "too many configurations: leave out some sizes or "
+				  "block sizes"
+				: "bad sweep: blocks are powers of two from 64 to 2M, "
+				  "ways 1 to 16, and some size must be a multiple of block x ways");
 		return err;
 	}
 	if (asprintf(ret_argument, "--stacks=%s", stacks) < 0)
