@@ -5,6 +5,7 @@
 #ifndef KONA_BASE_COMPILER_H
 #define KONA_BASE_COMPILER_H
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -16,6 +17,10 @@
 #define KONA_UNLIKELY(x)  __builtin_expect(!!(x), 0)
 
 #define KONA_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+
+/* The struct of which `member` is a member, from a pointer to that member. */
+#define KONA_CONTAINER(pointer, type, member) \
+	((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 /* Scope-bound cleanup: `KONA_CLOSE int fd = open(...)`, `KONA_FREE char *s = strdup(...)`. */
 static inline void kona_cleanup_close(int *fd)

@@ -2,13 +2,15 @@
 /*
  * The page table: one 64-bit atomic entry per 4 KiB page of VFMem, in one flat sparse array.
  *
- *    63            32 31        8   7   6   5   4  3    0
- *   +----------------+----------+---+---+---+---+------+
- *   | payload        | 0        | W | T | Z | S | state|
- *   +----------------+----------+---+---+---+---+------+
+ *    63            32 31    9   8   7   6   5   4  3    0
+ *   +----------------+-------+---+---+---+---+---+------+
+ *   | payload        | 0     | F | W | T | Z | S | state|
+ *   +----------------+-------+---+---+---+---+---+------+
  *    payload: local states: the page's frame number; REMOTE: the eviction clock when it left
  *    S STALE    ABSENT, or local with Z: the store's bytes are not zero, so the next write-back
  *               sends every line
+ *    F FAR      REMOTE, and busy since: a missing page's contents are in the store. (A forked child
+ *               inherits missing pages in the midst of a fetch; this tells what they hold)
  *    Z ZERO     local: the contents began as zeros, there is no baseline
  *    T TOUCHED  busy: a thread is stopped on the page; the owner must wake it (userfaultfd)
  *    W WAITED   busy: a thread sleeps in kona_pt_wait(); settling wakes it (futex)
@@ -41,6 +43,7 @@ enum kona_pt_state {
 #define KONA_PT_ZERO	UINT64_C(0x20)
 #define KONA_PT_TOUCHED UINT64_C(0x40)
 #define KONA_PT_WAITED	UINT64_C(0x80)
+#define KONA_PT_FAR	UINT64_C(0x100)
 
 struct kona_pagetable {
 	uint64_t *entries; /* Atomic, edges PT-1 and PT-2. Owned */

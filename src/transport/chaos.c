@@ -66,7 +66,6 @@ void kona_transport_chaos_init(struct kona_transport *transport, struct kona_tra
 {
 	*transport = (struct kona_transport){
 		.ops = &chaos_ops,
-		.descriptor = -1,
 		.below = below,
 		.chaos_countdown = after,
 		.chaos_errno = error,

@@ -43,5 +43,5 @@ static const struct kona_transport_ops null_ops = {
 
 void kona_transport_null_init(struct kona_transport *transport)
 {
-	*transport = (struct kona_transport){.ops = &null_ops, .descriptor = -1};
+	*transport = (struct kona_transport){.ops = &null_ops};
 }

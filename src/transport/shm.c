@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shared-memory transport: the store is a memfd of the memory node on this host.
+ * Shared-memory transport: the store is made of memfds of the memory node on this host, one a
+ * grant, each of which holds one slab or more.
  *
- * It is reached through its descriptor, not through a mapping: a mapped store would count as
+ * They are reached through their descriptors, not through a mapping: a mapped store would count as
  * resident memory of the program, whose local budget is what we promise, and populating a mapping
  * costs a page fault per page, ten times a pread(2) of that page on paravirtualised hosts.
  *
- * State: the descriptor. No locks: the kernel serialises. The node cannot shrink the memfd under us
- * unnoticed: a short read is -EIO, never zeros.
+ * State: the table from slab to descriptor. No locks: an entry is written once, and the kernel
+ * serialises the rest. The node cannot shrink a memfd under us unnoticed: a short read is -EIO,
+ * never zeros; so is a slab that is not there.
  */
 #include "transport/transport.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/atomic.h"
 #include "base/units.h"
 
 enum {
@@ -25,14 +30,53 @@ enum {
 	MOST_RUNS = 16,
 };
 
+/* Where a piece of the store stands; it ends before its slab does. */
+struct place {
+	int descriptor;
+	uint64_t offset_bytes;
+	uint64_t left_bytes; /* to the end of the slab */
+};
+
+/* A slab's entry: the descriptor + 1 above, the slab's number in its grant below; 0: none. */
+static uint64_t slab_entry(int descriptor, uint64_t number)
+{
+	return (uint64_t)(descriptor + 1) << 32 | number;
+}
+
+static int find_place(struct kona_transport *transport, uint64_t offset_bytes,
+		      struct place *ret_place)
+{
+	uint64_t slab = offset_bytes / transport->slab_bytes;
+	uint64_t within = offset_bytes % transport->slab_bytes;
+	uint64_t entry;
+
+	if (slab >= transport->most_slabs)
+		return -EIO;
+	/* TS-1: acquire, pairs with the release in kona_transport_shm_attach(). */
+	entry = kona_load_acquire(&transport->slabs[slab]);
+	if (!entry)
+		return -EIO;
+	ret_place->descriptor = (int)(entry >> 32) - 1;
+	ret_place->offset_bytes = (entry & UINT32_MAX) * transport->slab_bytes + within;
+	ret_place->left_bytes = transport->slab_bytes - within;
+	return 0;
+}
+
 static int shm_read(struct kona_transport *transport, uint64_t offset_bytes, void *buffer,
 		    size_t size_bytes)
 {
 	char *to = buffer;
 
 	while (size_bytes) {
-		ssize_t got = pread(transport->descriptor, to, size_bytes, (off_t)offset_bytes);
+		struct place place;
+		ssize_t got;
+		int rc = find_place(transport, offset_bytes, &place);
 
+		if (rc)
+			return rc;
+		if (place.left_bytes > size_bytes)
+			place.left_bytes = size_bytes;
+		got = pread(place.descriptor, to, place.left_bytes, (off_t)place.offset_bytes);
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got <= 0)
@@ -44,17 +88,20 @@ static int shm_read(struct kona_transport *transport, uint64_t offset_bytes, voi
 	return 0;
 }
 
-static int write_bytes(int descriptor, const char *from, size_t size_bytes, uint64_t offset_bytes)
+/* Writes within one page, so within one slab. */
+static int write_bytes(const struct place *page, const char *from, size_t size_bytes,
+		       uint64_t at_bytes)
 {
 	while (size_bytes) {
-		ssize_t put = pwrite(descriptor, from, size_bytes, (off_t)offset_bytes);
+		ssize_t put = pwrite(page->descriptor, from, size_bytes,
+				     (off_t)(page->offset_bytes + at_bytes));
 
 		if (put < 0 && errno == EINTR)
 			continue;
 		if (put <= 0)
 			return put ? -errno : -EIO;
 		from += put;
-		offset_bytes += (uint64_t)put;
+		at_bytes += (uint64_t)put;
 		size_bytes -= (size_t)put;
 	}
 	return 0;
@@ -75,7 +122,8 @@ static unsigned take_run(uint64_t *mask, unsigned *ret_lines)
 	return first;
 }
 
-static int write_merged(struct kona_transport *transport, const struct kona_dirty_page *page)
+static int write_merged(struct kona_transport *transport, const struct place *place,
+			const struct kona_dirty_page *page)
 {
 	char merged[KONA_PAGE_BYTES];
 	uint64_t mask = page->mask;
@@ -90,25 +138,28 @@ static int write_merged(struct kona_transport *transport, const struct kona_dirt
 		__builtin_memcpy(merged + first * KONA_LINE_BYTES,
 				 page->content + first * KONA_LINE_BYTES, lines * KONA_LINE_BYTES);
 	}
-	return write_bytes(transport->descriptor, merged, sizeof(merged), page->offset_bytes);
+	return write_bytes(place, merged, sizeof(merged), 0);
 }
 
 static int write_page(struct kona_transport *transport, const struct kona_dirty_page *page,
 		      uint64_t *wire_bytes, uint64_t *system_calls)
 {
 	uint64_t mask = page->mask;
+	struct place place;
+	int rc = find_place(transport, page->offset_bytes, &place);
 
+	if (rc)
+		return rc;
 	if (__builtin_popcountll(mask & ~(mask << 1)) > MOST_RUNS) {
 		*wire_bytes += KONA_PAGE_BYTES;
 		*system_calls += 2;
-		return write_merged(transport, page);
+		return write_merged(transport, &place, page);
 	}
 	while (mask) {
 		unsigned lines, first = take_run(&mask, &lines);
 		uint64_t at = first * KONA_LINE_BYTES;
-		int rc = write_bytes(transport->descriptor, page->content + at,
-				     lines * KONA_LINE_BYTES, page->offset_bytes + at);
 
+		rc = write_bytes(&place, page->content + at, lines * KONA_LINE_BYTES, at);
 		if (rc)
 			return rc;
 		*wire_bytes += lines * KONA_LINE_BYTES;
@@ -131,16 +182,34 @@ static int shm_write_lines(struct kona_transport *transport, const struct kona_d
 
 static int shm_discard(struct kona_transport *transport, uint64_t offset_bytes, uint64_t size_bytes)
 {
-	if (fallocate(transport->descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-		      (off_t)offset_bytes, (off_t)size_bytes))
-		return -errno;
+	while (size_bytes) {
+		struct place place;
+		int rc = find_place(transport, offset_bytes, &place);
+
+		if (rc)
+			return rc;
+		if (place.left_bytes > size_bytes)
+			place.left_bytes = size_bytes;
+		if (fallocate(place.descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			      (off_t)place.offset_bytes, (off_t)place.left_bytes))
+			return -errno;
+		offset_bytes += place.left_bytes;
+		size_bytes -= place.left_bytes;
+	}
 	return 0;
 }
 
 static void shm_close(struct kona_transport *transport)
 {
-	close(transport->descriptor);
-	transport->descriptor = -1;
+	for (uint64_t i = 0; i < transport->most_slabs; i++) {
+		uint64_t entry = transport->slabs[i];
+
+		/* The first slab of a grant closes for all. */
+		if (entry && !(entry & UINT32_MAX))
+			close((int)(entry >> 32) - 1);
+	}
+	munmap(transport->slabs, transport->most_slabs * sizeof(uint64_t));
+	transport->slabs = NULL;
 }
 
 static const struct kona_transport_ops shm_ops = {
@@ -151,7 +220,33 @@ static const struct kona_transport_ops shm_ops = {
 	.close = shm_close,
 };
 
-void kona_transport_shm_init(struct kona_transport *transport, int descriptor)
+int kona_transport_shm_init(struct kona_transport *transport, uint64_t slab_bytes,
+			    uint64_t most_slabs)
 {
-	*transport = (struct kona_transport){.ops = &shm_ops, .descriptor = descriptor};
+	void *slabs;
+
+	if (slab_bytes < KONA_PAGE_BYTES || slab_bytes & (slab_bytes - 1) || !most_slabs)
+		return -EINVAL;
+	slabs = mmap(NULL, most_slabs * sizeof(uint64_t), PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (slabs == MAP_FAILED)
+		return -errno;
+	*transport = (struct kona_transport){
+		.ops = &shm_ops,
+		.slabs = slabs,
+		.most_slabs = most_slabs,
+		.slab_bytes = slab_bytes,
+	};
+	return 0;
+}
+
+void kona_transport_shm_attach(struct kona_transport *transport, uint64_t first, uint64_t count,
+			       int descriptor)
+{
+	assert(first + count <= transport->most_slabs);
+	for (uint64_t i = 0; i < count; i++) {
+		assert(!transport->slabs[first + i]);
+		/* TS-1: release, pairs with the acquire in find_place(). */
+		kona_store_release(&transport->slabs[first + i], slab_entry(descriptor, i));
+	}
 }

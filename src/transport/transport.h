@@ -46,14 +46,27 @@ struct kona_transport_ops {
 
 struct kona_transport {
 	const struct kona_transport_ops *ops;
-	int descriptor;		      /* shm: the store's memfd, owned; else -1 */
+	uint64_t *slabs;	      /* shm: where each slab stands. Atomic, edge TS-1. Owned */
+	uint64_t most_slabs;	      /* shm. Immutable after init */
+	uint64_t slab_bytes;	      /* shm. Immutable after init */
 	struct kona_transport *below; /* chaos: what it disturbs, owned; else NULL */
 	uint64_t chaos_countdown;     /* chaos: operations until the fault. Atomic, no edge */
 	int chaos_errno;	      /* chaos: the fault */
 };
 
-/* The memory node's memfd, on this host. Takes over the descriptor. */
-void kona_transport_shm_init(struct kona_transport *transport, int descriptor);
+/*
+ * Memory of the node on this host: a store of most_slabs slabs, none of them there yet. slab_bytes
+ * is a power of two and at least a page. -ENOMEM, -EINVAL.
+ */
+KONA_MUST_CHECK int kona_transport_shm_init(struct kona_transport *transport, uint64_t slab_bytes,
+					    uint64_t most_slabs);
+
+/*
+ * Puts a grant, a memfd of count * slab_bytes, in place of slabs first .. first + count - 1, which
+ * are not there yet. Takes over the descriptor. Beside reads and writes of other slabs.
+ */
+void kona_transport_shm_attach(struct kona_transport *transport, uint64_t first, uint64_t count,
+			       int descriptor);
 
 /* Reads zeros, swallows writes: the cost of everything else. */
 void kona_transport_null_init(struct kona_transport *transport);

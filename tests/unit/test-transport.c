@@ -17,15 +17,27 @@
 #include "base/units.h"
 #include "transport/transport.h"
 
-enum { STORE_PAGES = 4 };
+enum {
+	STORE_PAGES = 4,
+	SLAB_PAGES = 2,
+	SLABS = 4,
+};
 
-static void open_store(struct kona_transport *transport)
+static int open_grant(uint64_t pages)
 {
-	int descriptor = memfd_create("store", MFD_CLOEXEC);
+	int descriptor = memfd_create("grant", MFD_CLOEXEC);
 
 	assert_true(descriptor >= 0);
-	assert_int_equal(ftruncate(descriptor, STORE_PAGES * KONA_PAGE_BYTES), 0);
-	kona_transport_shm_init(transport, descriptor);
+	assert_int_equal(ftruncate(descriptor, (off_t)(pages * KONA_PAGE_BYTES)), 0);
+	return descriptor;
+}
+
+/* Two slabs of two pages in one grant; room for two slabs more. */
+static void open_store(struct kona_transport *transport)
+{
+	assert_int_equal(kona_transport_shm_init(transport, SLAB_PAGES * KONA_PAGE_BYTES, SLABS),
+			 0);
+	kona_transport_shm_attach(transport, 0, STORE_PAGES / SLAB_PAGES, open_grant(STORE_PAGES));
 }
 
 /* Writes `mask` of a page of 'n' over a page of 'o', and checks every byte and the count. */
@@ -101,11 +113,65 @@ static void a_short_store_is_an_error_not_zeros(void **state)
 {
 	struct kona_transport transport;
 	char page[KONA_PAGE_BYTES];
+	int grant = open_grant(SLAB_PAGES);
 
-	open_store(&transport);
-	assert_int_equal(ftruncate(transport.descriptor, KONA_PAGE_BYTES / 2), 0);
+	assert_int_equal(kona_transport_shm_init(&transport, SLAB_PAGES * KONA_PAGE_BYTES, SLABS),
+			 0);
+	kona_transport_shm_attach(&transport, 0, 1, grant);
+	assert_int_equal(ftruncate(grant, KONA_PAGE_BYTES / 2), 0);
 	assert_int_equal(transport.ops->read(&transport, 0, page, sizeof(page)), -EIO);
 	transport.ops->close(&transport);
+}
+
+/* A run that crosses from one grant into another lands in both, and comes back whole. */
+static void grants_make_one_store(void **state)
+{
+	char content[KONA_PAGE_BYTES], seen[4 * KONA_PAGE_BYTES];
+	struct kona_transport transport;
+	struct kona_dirty_page page = {0, UINT64_MAX, content};
+	uint64_t wire = 0, calls = 0;
+
+	open_store(&transport);
+	kona_transport_shm_attach(&transport, 2, 1, open_grant(SLAB_PAGES));
+	for (uint64_t i = 2; i < 6; i++) {
+		memset(content, 'a' + (int)i, sizeof(content));
+		page.offset_bytes = i * KONA_PAGE_BYTES;
+		assert_int_equal(transport.ops->write_lines(&transport, &page, 1, &wire, &calls),
+				 0);
+	}
+	assert_int_equal(
+		transport.ops->read(&transport, UINT64_C(2) * KONA_PAGE_BYTES, seen, sizeof(seen)),
+		0);
+	for (int i = 0; i < (int)sizeof(seen); i++)
+		assert_int_equal(seen[i], 'a' + 2 + i / KONA_PAGE_BYTES);
+	assert_int_equal(transport.ops->discard(&transport, UINT64_C(3) * KONA_PAGE_BYTES,
+						UINT64_C(2) * KONA_PAGE_BYTES),
+			 0);
+	assert_int_equal(
+		transport.ops->read(&transport, UINT64_C(2) * KONA_PAGE_BYTES, seen, sizeof(seen)),
+		0);
+	assert_int_equal(seen[KONA_PAGE_BYTES - 1], 'a' + 2);
+	assert_int_equal(seen[KONA_PAGE_BYTES], 0);
+	assert_int_equal(seen[3 * KONA_PAGE_BYTES - 1], 0);
+	assert_int_equal(seen[3 * KONA_PAGE_BYTES], 'a' + 5);
+	transport.ops->close(&transport);
+}
+
+static void a_slab_that_is_not_there_is_an_error(void **state)
+{
+	struct kona_transport transport;
+	char page[KONA_PAGE_BYTES] = {0};
+	struct kona_dirty_page dirty = {STORE_PAGES * KONA_PAGE_BYTES, 1, page};
+	uint64_t wire = 0, calls = 0;
+
+	open_store(&transport);
+	assert_int_equal(transport.ops->read(&transport, dirty.offset_bytes, page, sizeof(page)),
+			 -EIO);
+	assert_int_equal(transport.ops->write_lines(&transport, &dirty, 1, &wire, &calls), -EIO);
+	assert_int_equal(transport.ops->discard(&transport, UINT64_MAX / 2, KONA_PAGE_BYTES), -EIO);
+	transport.ops->close(&transport);
+	assert_int_equal(kona_transport_shm_init(&transport, UINT64_C(3) * KONA_PAGE_BYTES, 1),
+			 -EINVAL);
 }
 
 static void chaos_lets_the_chosen_number_through(void **state)
@@ -129,6 +195,8 @@ int main(void)
 		cmocka_unit_test(only_dirty_lines_are_stored),
 		cmocka_unit_test(a_discarded_range_reads_as_zeros_and_its_neighbour_stays),
 		cmocka_unit_test(a_short_store_is_an_error_not_zeros),
+		cmocka_unit_test(grants_make_one_store),
+		cmocka_unit_test(a_slab_that_is_not_there_is_an_error),
 		cmocka_unit_test(chaos_lets_the_chosen_number_through),
 	};
 

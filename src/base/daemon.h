@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the daemons have in common with respect to whoever started them: they say when they are
+ * ready, and a private one ends with its owner.
+ */
+#ifndef KONA_BASE_DAEMON_H
+#define KONA_BASE_DAEMON_H
+
+#include "base/compiler.h"
+
+/*
+ * Opens /dev/null, close-on-exec, for each of the three standard descriptors that is closed: else
+ * the next file or socket would take its number, and a message would be written into it. Call
+ * first.
+ */
+void kona_daemon_guard_standard_fds(void);
+
+/*
+ * Tells that the daemon is ready: "READY=1" to $NOTIFY_SOCKET, where the service manager set it,
+ * and the line "ready" to ready_fd, where that is not -1. Failures are not worth ending for.
+ */
+void kona_daemon_ready(int ready_fd);
+
+/* Writes a line to ready_fd, where that is not -1. */
+void kona_daemon_say(int ready_fd, const char *line);
+
+/*
+ * Makes an inherited descriptor, named on the command line, close-on-exec and non-blocking.
+ * Returns 0; -EBADF when it is not open.
+ */
+KONA_MUST_CHECK int kona_daemon_adopt_fd(int fd);
+
+enum kona_daemon_owner {
+	KONA_OWNER_LIVES,
+	KONA_OWNER_LEFT, /* it wrote a byte and closed: let go of us, all is well */
+	KONA_OWNER_DIED, /* the pipe ended without a byte */
+};
+
+/*
+ * Reads the owner pipe without blocking. *left remembers a byte that was seen; start with 0.
+ */
+enum kona_daemon_owner kona_daemon_owner_state(int owner_fd, int *left);
+
+/*
+ * Lets go of standard error, on which whoever started us may wait for an end.
+ */
+void kona_daemon_hush(void);
+
+/* Removes the files that a private rack keeps in its folder, and the folder when it is empty. */
+void kona_daemon_remove_private(const char *folder);
+
+/* The names of those files. */
+#define KONA_PRIVATE_RACK_SOCKET "rack.sock"
+#define KONA_PRIVATE_MEMD_SOCKET "memd.sock"
+
+#endif

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * kona-memd: lends this host's memory, and is the broker of the programs on this host.
+ *
+ *   programs -- Unix socket --> broker -> tenant -> store (memfds)
+ *                                           `----> rack client --> worker --> kona-rackd
+ *
+ * The loop thread owns everything; the worker only makes calls. Ends on SIGTERM or SIGINT, or, when
+ * it is private, with its owner: at once when the owner died, after the last lease when it left.
+ */
+#include <argp.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/sysinfo.h>
+
+#include "base/daemon.h"
+#include "base/log.h"
+#include "base/units.h"
+#include "memnode/broker.h"
+#include "wire/rack.h"
+
+enum {
+	OPTION_MODE = 256,
+	OPTION_OWNER,
+	OPTION_READY,
+	OPTION_PRIVATE,
+};
+
+struct options {
+	const char *socket, *rack, *private_folder;
+	char name[KONA_BROKER_NAME_BYTES];
+	uint64_t lend_bytes;
+	mode_t mode;
+	int owner_fd, ready_fd;
+};
+
+struct daemon {
+	struct options options;
+	struct event_base *base;
+	struct kona_unix_listener listener;
+	struct kona_broker broker;
+	struct kona_tenants tenants;
+	struct event *owner, *terminate, *interrupt;
+	int owner_left_byte;
+	bool leaving; /* the owner has left: end with the last tenant */
+};
+
+static const struct argp_option argp_options[] = {
+	{"lend", 'l', "SIZE", 0, "memory to lend [half of the host's]; 0: only be the broker"},
+	{"socket", 's', "PATH", 0, "Unix socket for programs [" KONA_MEMD_DEFAULT "]"},
+	{"socket-mode", OPTION_MODE, "OCTAL", 0, "rights of the socket [0600]"},
+	{"rack", 'r', "ADDRESS", 0, "rack controller [" KONA_RACK_DEFAULT "]"},
+	{"name", 'n', "NAME", 0, "name of this node in the rack [the host's]"},
+	{"owner-fd", OPTION_OWNER, "N", 0, "end with the owner of this pipe"},
+	{"ready-fd", OPTION_READY, "N", 0, "write a line here when ready"},
+	{"private", OPTION_PRIVATE, "FOLDER", 0, "remove this private rack's folder at the end"},
+	{0},
+};
+
+static int parse_fd(const char *text, struct argp_state *state)
+{
+	char *end;
+	long fd = strtol(text, &end, 10);
+
+	if (end == text || *end || fd < 0 || fd > INT_MAX || kona_daemon_adopt_fd((int)fd))
+		argp_error(state, "not an open descriptor: %s", text);
+	return (int)fd;
+}
+
+static mode_t parse_mode(const char *text, struct argp_state *state)
+{
+	char *end;
+	unsigned long mode = strtoul(text, &end, 8);
+
+	if (end == text || *end || mode > 0777)
+		argp_error(state, "not an octal mode: %s", text);
+	return (mode_t)mode;
+}
+
+static void parse_name(struct options *o, const char *text, struct argp_state *state)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789._-";
+	size_t length = strlen(text);
+
+	if (!length || length >= sizeof(o->name) || strspn(text, allowed) != length)
+		argp_error(state, "--name wants 1 to 63 letters, digits, '.', '_' and '-'");
+	snprintf(o->name, sizeof(o->name), "%s", text);
+}
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+	struct options *o = state->input;
+
+	switch (key) {
+	case 'l':
+		if (kona_size_parse(argument, &o->lend_bytes) ||
+		    o->lend_bytes >= (uint64_t)KONA_RACK_MOST_VALUE)
+			argp_error(state, "not a size: %s", argument);
+		return 0;
+	case 's':
+		o->socket = argument;
+		return 0;
+	case OPTION_MODE:
+		o->mode = parse_mode(argument, state);
+		return 0;
+	case 'r':
+		o->rack = argument;
+		return 0;
+	case 'n':
+		parse_name(o, argument, state);
+		return 0;
+	case OPTION_OWNER:
+		o->owner_fd = parse_fd(argument, state);
+		return 0;
+	case OPTION_READY:
+		o->ready_fd = parse_fd(argument, state);
+		return 0;
+	case OPTION_PRIVATE:
+		o->private_folder = argument;
+		return 0;
+	case ARGP_KEY_ARG:
+		argp_error(state, "unexpected argument: %s", argument);
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static uint64_t host_memory_bytes(void)
+{
+	struct sysinfo info;
+
+	return sysinfo(&info) ? 0 : (uint64_t)info.totalram * info.mem_unit;
+}
+
+static void set_defaults(struct options *o)
+{
+	memset(o, 0, sizeof(*o));
+	o->socket = KONA_MEMD_DEFAULT;
+	o->rack = KONA_RACK_DEFAULT;
+	o->mode = 0600;
+	o->owner_fd = o->ready_fd = -1;
+	o->lend_bytes = kona_round_down(host_memory_bytes() / 2, KONA_MIB);
+	if (gethostname(o->name, sizeof(o->name)) || memchr(o->name, 0, sizeof(o->name)) == NULL ||
+	    !o->name[0])
+		snprintf(o->name, sizeof(o->name), "node");
+}
+
+/* Every tenant and every grant takes a descriptor. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
+		limit.rlim_cur = limit.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &limit)) {
+			/* As it was. */
+		}
+	}
+}
+
+static json_t *report_leases(void *with)
+{
+	struct daemon *d = with;
+
+	return kona_tenants_leases(&d->tenants);
+}
+
+/* Ready means: a program that connects now gets an answer that will not change by waiting. */
+static void on_first_try(void *with, int rc, const char *text)
+{
+	struct daemon *d = with;
+
+	if (!d->options.private_folder && !rc)
+		kona_info("node %s lends %llu MiB, serves programs at %s", d->options.name,
+			  (unsigned long long)(d->options.lend_bytes >> 20), d->options.socket);
+	kona_daemon_ready(d->options.ready_fd);
+}
+
+static void end_when_idle(struct daemon *d)
+{
+	if (d->leaving && TAILQ_EMPTY(&d->tenants.list))
+		event_base_loopbreak(d->base);
+}
+
+static void on_gone(void *with)
+{
+	end_when_idle(with);
+}
+
+static void on_owner(evutil_socket_t fd, short what, void *with)
+{
+	struct daemon *d = with;
+	enum kona_daemon_owner owner = kona_daemon_owner_state(fd, &d->owner_left_byte);
+
+	if (owner == KONA_OWNER_LIVES)
+		return;
+	event_del(d->owner);
+	if (owner == KONA_OWNER_DIED) {
+		event_base_loopbreak(d->base);
+		return;
+	}
+	d->leaving = true;
+	kona_broker_sweep(&d->broker);
+	for (struct kona_tenant *t = TAILQ_FIRST(&d->tenants.list); t; t = TAILQ_NEXT(t, link))
+		if (t->connection >= 0) {
+			kona_daemon_hush();
+			kona_daemon_say(d->options.ready_fd, "staying");
+			break;
+		}
+	end_when_idle(d);
+}
+
+static void on_signal(evutil_socket_t signal, short what, void *with)
+{
+	struct daemon *d = with;
+
+	event_base_loopbreak(d->base);
+}
+
+static int start_loop(struct daemon *d)
+{
+	d->base = event_base_new();
+	if (!d->base || kona_tenants_init(&d->tenants, d->base))
+		return -ENOMEM;
+	d->tenants.node_name = d->options.name;
+	d->tenants.gone = on_gone;
+	d->tenants.with = d;
+	d->terminate = evsignal_new(d->base, SIGTERM, on_signal, d);
+	d->interrupt = evsignal_new(d->base, SIGINT, on_signal, d);
+	if (!d->terminate || !d->interrupt || event_add(d->terminate, NULL) ||
+	    event_add(d->interrupt, NULL))
+		return -ENOMEM;
+	if (d->options.owner_fd < 0)
+		return 0;
+	d->owner = event_new(d->base, d->options.owner_fd, EV_READ | EV_PERSIST, on_owner, d);
+	return d->owner && !event_add(d->owner, NULL) ? 0 : -ENOMEM;
+}
+
+static void stop_loop(struct daemon *d)
+{
+	struct event *events[] = {d->owner, d->terminate, d->interrupt, d->tenants.reclaim};
+
+	for (size_t i = 0; i < KONA_ARRAY_LEN(events); i++)
+		if (events[i])
+			event_free(events[i]);
+	if (d->base)
+		event_base_free(d->base);
+}
+
+/* With the socket in place. */
+static int serve(struct daemon *d)
+{
+	const struct kona_rack_client_hooks hooks = {report_leases, on_first_try, d};
+	int rc = start_loop(d);
+
+	if (!rc)
+		rc = kona_broker_start(&d->broker, d->base, &d->tenants, d->listener.descriptor);
+	if (rc) {
+		kona_error("cannot start: %s", strerror(-rc));
+		stop_loop(d);
+		return 1;
+	}
+	rc = kona_rack_client_start(d->base, d->options.rack, d->options.name,
+				    d->options.lend_bytes, &hooks, &d->tenants.rack);
+	if (rc)
+		kona_error("--rack %s: %s", d->options.rack,
+			   rc == -EINVAL ? "want http://HOST:PORT or unix:PATH" : strerror(-rc));
+	else
+		event_base_dispatch(d->base);
+	kona_broker_stop(&d->broker);
+	if (!rc) {
+		kona_rack_client_halt(d->tenants.rack);
+		kona_tenants_end_all(&d->tenants);
+		kona_rack_client_leave(d->tenants.rack);
+	}
+	stop_loop(d);
+	return rc ? 1 : 0;
+}
+
+static void warn_of_lending(const struct options *o)
+{
+	uint64_t host_bytes = host_memory_bytes();
+
+	if (host_bytes && o->lend_bytes > host_bytes && !o->private_folder)
+		kona_error("warning: lends %llu MiB, but the host has %llu MiB: programs that use "
+			   "it all will meet the kernel's out-of-memory killer",
+			   (unsigned long long)(o->lend_bytes >> 20),
+			   (unsigned long long)(host_bytes >> 20));
+}
+
+int main(int argc, char **argv)
+{
+	static const struct argp argp = {
+		argp_options,
+		parse_option,
+		NULL,
+		"The memory node: lends this host's memory, serves the programs of this host.",
+		NULL,
+		NULL,
+		NULL};
+	static struct daemon d;
+	int rc, status;
+
+	kona_daemon_guard_standard_fds();
+	kona_log_name("kona-memd");
+	argp_program_version = "kona-memd " KONA_VERSION;
+	argp_err_exit_status = 1;
+	set_defaults(&d.options);
+	argp_parse(&argp, argc, argv, 0, NULL, &d.options);
+	signal(SIGPIPE, SIG_IGN);
+	raise_descriptor_limit();
+	warn_of_lending(&d.options);
+	rc = kona_unix_listen(d.options.socket, SOCK_SEQPACKET, d.options.mode, &d.listener);
+	if (rc) {
+		kona_error("cannot listen at %s: %s", d.options.socket,
+			   rc == -EADDRINUSE ? "another kona-memd serves there" : strerror(-rc));
+		return 1;
+	}
+	status = serve(&d);
+	kona_unix_unlisten(&d.listener);
+	if (d.options.private_folder)
+		kona_daemon_remove_private(d.options.private_folder);
+	return status;
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * kona-rackd: the rack controller. Options, the state file, the HTTP server, the end.
+ *
+ * The main thread only waits for a signal or for its owner's end; all work is done by the server's
+ * thread. What can fail: the state file, the address; both at start, with one line and status 1.
+ */
+#include <argp.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+
+#include "base/daemon.h"
+#include "base/log.h"
+#include "base/units.h"
+#include "rack/listen.h"
+#include "rack/rack.h"
+#include "rack/serve.h"
+#include "wire/rack.h"
+
+enum {
+	OPTION_SLAB = 256,
+	OPTION_MODE,
+	OPTION_INSECURE,
+	OPTION_OWNER,
+	OPTION_READY,
+	OPTION_PRIVATE,
+};
+
+struct options {
+	const char *listen, *state, *private_folder;
+	int64_t slab_bytes; /* 0: the state file's, or the default */
+	mode_t mode;
+	bool insecure;
+	int owner_fd, ready_fd;
+};
+
+static const struct argp_option argp_options[] = {
+	{"listen", 'l', "ADDRESS", 0, "unix:PATH or HOST:PORT [" KONA_RACK_DEFAULT "]"},
+	{"state", 's', "FILE", 0, "the state file [/var/lib/kona/rack.db]; `:memory:' for none"},
+	{"slab", OPTION_SLAB, "SIZE", 0, "bytes of a slab, for a new state file [64M]"},
+	{"socket-mode", OPTION_MODE, "OCTAL", 0, "rights of a Unix socket [0600]"},
+	{"insecure", OPTION_INSECURE, NULL, 0, "listen beyond this host, without authentication"},
+	{"owner-fd", OPTION_OWNER, "N", 0, "end when this pipe ends"},
+	{"ready-fd", OPTION_READY, "N", 0, "write a line here when ready"},
+	{"private", OPTION_PRIVATE, "FOLDER", 0, "remove this private rack's folder at the end"},
+	{0},
+};
+
+static int parse_fd(const char *text, struct argp_state *state)
+{
+	char *end;
+	long fd = strtol(text, &end, 10);
+
+	if (end == text || *end || fd < 0 || fd > INT32_MAX || kona_daemon_adopt_fd((int)fd))
+		argp_error(state, "not an open descriptor: %s", text);
+	return (int)fd;
+}
+
+static mode_t parse_mode(const char *text, struct argp_state *state)
+{
+	char *end;
+	unsigned long mode = strtoul(text, &end, 8);
+
+	if (end == text || *end || mode > 0777)
+		argp_error(state, "not an octal mode: %s", text);
+	return (mode_t)mode;
+}
+
+static int64_t parse_slab(const char *text, struct argp_state *state)
+{
+	uint64_t bytes = 0;
+
+	if (kona_size_parse(text, &bytes) || bytes & (bytes - 1) ||
+	    bytes < (uint64_t)KONA_RACK_LEAST_SLAB_BYTES ||
+	    bytes > (uint64_t)KONA_RACK_MOST_SLAB_BYTES)
+		argp_error(state, "--slab wants a power of two from 64K to 16G, not %s", text);
+	return (int64_t)bytes;
+}
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+	struct options *o = state->input;
+
+	switch (key) {
+	case 'l':
+		o->listen = argument;
+		return 0;
+	case 's':
+		o->state = argument;
+		return 0;
+	case OPTION_SLAB:
+		o->slab_bytes = parse_slab(argument, state);
+		return 0;
+	case OPTION_MODE:
+		o->mode = parse_mode(argument, state);
+		return 0;
+	case OPTION_INSECURE:
+		o->insecure = true;
+		return 0;
+	case OPTION_OWNER:
+		o->owner_fd = parse_fd(argument, state);
+		return 0;
+	case OPTION_READY:
+		o->ready_fd = parse_fd(argument, state);
+		return 0;
+	case OPTION_PRIVATE:
+		o->private_folder = argument;
+		return 0;
+	case ARGP_KEY_ARG:
+		argp_error(state, "unexpected argument: %s", argument);
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+/* Waits for SIGTERM or SIGINT, or for the owner's end. Returns true for the latter. */
+static bool wait_for_end(int signals, int owner_fd)
+{
+	struct pollfd polled[2] = {{.fd = signals, .events = POLLIN},
+				   {.fd = owner_fd, .events = POLLIN}};
+	int left = 0;
+
+	for (;;) {
+		if (poll(polled, 2, -1) < 0 && errno != EINTR)
+			return false;
+		if (polled[0].revents)
+			return false;
+		if (polled[1].revents &&
+		    kona_daemon_owner_state(owner_fd, &left) != KONA_OWNER_LIVES)
+			return true;
+	}
+}
+
+static int serve(const struct options *o, struct kona_rack *rack, int signals, bool *ret_orphan)
+{
+	struct kona_rack_listener listener;
+	struct MHD_Daemon *daemon;
+	char why[256];
+	int rc = kona_rack_listen(o->listen, o->mode, o->insecure, &listener, why, sizeof(why));
+
+	if (rc) {
+		kona_error("cannot listen at %s: %s", o->listen, why);
+		return 1;
+	}
+	rc = kona_rack_serve_start(rack, listener.descriptor, &daemon);
+	if (rc) {
+		kona_error("cannot start the HTTP server: %s", strerror(-rc));
+		close(listener.descriptor);
+		kona_rack_unlisten(&listener);
+		return 1;
+	}
+	if (!o->private_folder)
+		kona_info("listening at %s, state in %s", listener.address, o->state);
+	kona_daemon_ready(o->ready_fd);
+	/* From now on, memd tells its programs what goes wrong. */
+	if (o->private_folder)
+		kona_daemon_hush();
+	*ret_orphan = wait_for_end(signals, o->owner_fd);
+	kona_rack_serve_stop(daemon);
+	kona_rack_unlisten(&listener);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct argp argp = {
+		argp_options, parse_option,
+		NULL,	      "The rack controller: knows the memory nodes and grants their slabs.",
+		NULL,	      NULL,
+		NULL};
+	struct options o = {.listen = KONA_RACK_DEFAULT,
+			    .state = "/var/lib/kona/rack.db",
+			    .mode = 0600,
+			    .owner_fd = -1,
+			    .ready_fd = -1};
+	struct kona_rack rack = {0};
+	sigset_t set;
+	char why[256];
+	int signals, status = 1;
+	bool orphan = false;
+
+	kona_daemon_guard_standard_fds();
+	kona_log_name("kona-rackd");
+	argp_program_version = "kona-rackd " KONA_VERSION;
+	argp_err_exit_status = 1;
+	argp_parse(&argp, argc, argv, 0, NULL, &o);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	signals = signalfd(-1, &set, SFD_CLOEXEC);
+	if (signals < 0) {
+		kona_error("signalfd: %s", strerror(errno));
+		return 1;
+	}
+	kona_rack_init(&rack);
+	if (kona_rack_store_open(&rack.store, o.state, o.slab_bytes, why, sizeof(why)))
+		kona_error("state file: %s", why);
+	else
+		status = serve(&o, &rack, signals, &orphan);
+	kona_rack_free(&rack);
+	/* With its owner alive, the folder is still in use. */
+	if (o.private_folder && orphan)
+		kona_daemon_remove_private(o.private_folder);
+	return status;
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * HTTP with libmicrohttpd. It calls `handle` once per request with nothing, then with each piece of
+ * the body, then at its end. The answer is queued at that last call: queued at the first one, it
+ * would cost the connection its keep-alive.
+ *
+ * State: one struct exchange per request under way. What can fail: memory; the connection is closed
+ * then. A slow or silent client costs one connection of CONNECTIONS, for IDLE_SECONDS at most.
+ */
+#include "rack/serve.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/log.h"
+#include "base/units.h"
+#include "rack/api.h"
+#include "wire/rack.h"
+
+enum {
+	CONNECTIONS = 1024,
+	IDLE_SECONDS = 30,
+};
+
+struct exchange {
+	char *body; /* owned */
+	size_t body_bytes;
+	bool too_large;
+};
+
+static bool keep_body(struct exchange *exchange, const char *data, size_t data_bytes)
+{
+	char *grown;
+
+	if (exchange->too_large || exchange->body_bytes + data_bytes > KONA_RACK_BODY_BYTES) {
+		exchange->too_large = true;
+		return true;
+	}
+	grown = realloc(exchange->body, exchange->body_bytes + data_bytes);
+	if (!grown)
+		return false;
+	memcpy(grown + exchange->body_bytes, data, data_bytes);
+	exchange->body = grown;
+	exchange->body_bytes += data_bytes;
+	return true;
+}
+
+/* A page in somebody's browser can send a form to this server, but not with this type. */
+static bool is_json(struct MHD_Connection *connection)
+{
+	const char *type = MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
+						       MHD_HTTP_HEADER_CONTENT_TYPE);
+
+	return type && !strncasecmp(type, "application/json", 16);
+}
+
+static enum MHD_Result answer(struct MHD_Connection *connection, struct kona_rack_answer *given)
+{
+	struct MHD_Response *response;
+	enum MHD_Result result;
+
+	if (!given->body)
+		return MHD_NO;
+	response = MHD_create_response_from_buffer(strlen(given->body), given->body,
+						   MHD_RESPMEM_MUST_FREE);
+	if (!response) {
+		free(given->body);
+		return MHD_NO;
+	}
+	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, given->content_type);
+	if (given->allow)
+		MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, given->allow);
+	result = MHD_queue_response(connection, given->status, response);
+	MHD_destroy_response(response);
+	return result;
+}
+
+/* One line when the state file begins to fail, not one per request. */
+static void tell_state_errors(struct kona_rack *rack, uint64_t before)
+{
+	static uint64_t told_ns;
+
+	if (rack->state_errors == before)
+		return;
+	if (!told_ns || kona_now_ns() - told_ns > UINT64_C(10000000000)) {
+		kona_error("%s", rack->why);
+		told_ns = kona_now_ns();
+	}
+}
+
+static enum MHD_Result handle(void *with, struct MHD_Connection *connection, const char *path,
+			      const char *method, const char *version, const char *data,
+			      size_t *data_bytes, void **state)
+{
+	struct exchange *exchange = *state;
+	struct kona_rack *rack = with;
+	struct kona_rack_answer given;
+	uint64_t errors;
+
+	if (!exchange) {
+		*state = calloc(1, sizeof(*exchange));
+		return *state ? MHD_YES : MHD_NO;
+	}
+	if (*data_bytes) {
+		if (!keep_body(exchange, data, *data_bytes))
+			return MHD_NO;
+		*data_bytes = 0;
+		return MHD_YES;
+	}
+	errors = rack->state_errors;
+	if (exchange->too_large)
+		kona_rack_answer_error(&given, -EMSGSIZE, "the body is too large");
+	else if (strcmp(method, "GET") != 0 && !is_json(connection))
+		kona_rack_answer_error(&given, -EINVAL, "Content-Type must be application/json");
+	else
+		kona_rack_api(rack, method, path, exchange->body ? exchange->body : "",
+			      exchange->body_bytes, &given);
+	tell_state_errors(rack, errors);
+	return answer(connection, &given);
+}
+
+static void forget(void *with, struct MHD_Connection *connection, void **state,
+		   enum MHD_RequestTerminationCode why)
+{
+	struct exchange *exchange = *state;
+
+	if (exchange)
+		free(exchange->body);
+	free(exchange);
+	*state = NULL;
+}
+
+int kona_rack_serve_start(struct kona_rack *rack, int listener, struct MHD_Daemon **ret_daemon)
+{
+	struct MHD_Daemon *daemon = MHD_start_daemon(
+		MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, handle, rack,
+		MHD_OPTION_LISTEN_SOCKET, listener, MHD_OPTION_NOTIFY_COMPLETED, forget, NULL,
+		MHD_OPTION_CONNECTION_LIMIT, (unsigned int)CONNECTIONS,
+		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)IDLE_SECONDS, MHD_OPTION_END);
+
+	if (!daemon)
+		return -EIO;
+	*ret_daemon = daemon;
+	return 0;
+}
+
+void kona_rack_serve_stop(struct MHD_Daemon *daemon)
+{
+	MHD_stop_daemon(daemon);
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Puts a space together: reserves VFMem, registers it with a userfaultfd, starts the threads.
+ * What can fail: address space, the userfaultfd, descriptors, a budget too small.
+ */
+#include "runtime/space.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "base/atomic.h"
+#include "runtime/os.h"
+
+/*
+ * VFMem starts without access: regions open what they hand out, and a stray pointer is a SIGSEGV.
+ * No huge pages (a page is the unit of everything here); not in core dumps, where missing pages
+ * would be zeros; not inherited by forks that are not announced (fork.c).
+ */
+static int reserve(struct kona_space *space, void *at, size_t bytes, int flags, void **ret_base)
+{
+	void *base = kona_os_mmap(at, bytes, PROT_NONE,
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0);
+
+	if (base == MAP_FAILED)
+		return -ENOMEM;
+	kona_os_madvise(base, bytes, MADV_NOHUGEPAGE);
+	kona_os_madvise(base, bytes, MADV_DONTDUMP);
+	kona_os_madvise(base, bytes, MADV_DONTFORK);
+	*ret_base = base;
+	return kona_uffd_register(space->uffd, base, bytes, space->write_protect);
+}
+
+int kona_space_reserve(struct kona_space *space, uint64_t first, uint64_t pages)
+{
+	void *base;
+
+	return reserve(space, kona_space_address(space, first), pages * KONA_PAGE_BYTES, MAP_FIXED,
+		       &base);
+}
+
+static int init_parts(struct kona_space *space, const struct kona_space_options *options)
+{
+	int rc = kona_dirty_init(&space->dirty, options->dirty_mode);
+
+	if (!rc)
+		rc = kona_frames_init(&space->frames, options->local_bytes,
+				      kona_dirty_baseline_bytes(options->dirty_mode));
+	if (!rc)
+		rc = kona_pt_init(&space->pt, space->pages);
+	if (!rc)
+		rc = kona_region_init(&space->region, space->pages, space->slab_pages,
+				      &options->grower);
+	if (!rc)
+		rc = kona_fetch_init(&space->fetch);
+	if (!rc)
+		rc = kona_lineage_init(space);
+	return rc;
+}
+
+int kona_space_init(struct kona_space *space, const struct kona_space_options *options)
+{
+	int rc;
+
+	*space = (struct kona_space){
+		.pages = options->size_bytes / KONA_PAGE_BYTES,
+		.slab_pages = options->slab_bytes / KONA_PAGE_BYTES,
+		.write_protect = options->dirty_mode == KONA_DIRTY_WP,
+		.store = options->store,
+		.stats = options->stats,
+		.uffd = -1,
+	};
+	pthread_mutex_init(&space->write_back, NULL);
+	space->slab_local = kona_os_alloc(space->pages / space->slab_pages * sizeof(uint32_t));
+	if (!space->slab_local)
+		return -ENOMEM;
+	rc = init_parts(space, options);
+	if (!rc)
+		rc = kona_uffd_open(&space->uffd);
+	if (!rc)
+		rc = reserve(space, NULL, space->pages * KONA_PAGE_BYTES, 0, (void **)&space->base);
+	if (!rc)
+		rc = kona_evict_init(space);
+	if (!rc)
+		rc = kona_fault_start(space);
+	if (!rc)
+		rc = kona_evict_start(space);
+	if (rc)
+		return rc;
+	space->stats->local_budget_bytes = options->local_bytes;
+	space->stats->metadata_bytes = kona_frames_metadata_bytes(&space->frames);
+	return 0;
+}
+
+void kona_space_lock(struct kona_space *space, sigset_t *ret_signals)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, ret_signals);
+	pthread_mutex_lock(&space->write_back);
+	kona_store_relaxed(&space->foreign, true); /* relaxed: a hint to fetch */
+}
+
+void kona_space_unlock(struct kona_space *space, const sigset_t *signals)
+{
+	kona_store_relaxed(&space->foreign, false); /* relaxed: a hint to fetch */
+	pthread_mutex_unlock(&space->write_back);
+	pthread_sigmask(SIG_SETMASK, signals, NULL);
+}
+
+void kona_space_count_local(struct kona_space *space, uint64_t page, int change)
+{
+	/* relaxed: levels, all of them */
+	uint64_t level = kona_add_relaxed(&space->stats->local_pages, (uint64_t)(int64_t)change) +
+			 (uint64_t)(int64_t)change;
+
+	kona_add_relaxed(&space->slab_local[page / space->slab_pages], (uint32_t)change);
+	if (change > 0 && level > kona_load_relaxed(&space->stats->local_pages_peak))
+		kona_store_relaxed(&space->stats->local_pages_peak, level);
+}

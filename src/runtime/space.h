@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A space: one VFMem range with all that serves it. The stages of both walks work on it:
+ *
+ *   fetch walk:       fault -> fetch -> (transport)      access of a missing page
+ *   write-back walk:  dirty -> evict -> (transport)      no frame is free
+ *   beside them:      discard                            the program frees memory
+ *
+ * Threads: the fault handler and the evictor, one of each; the program's threads in discard, region
+ * and fork.
+ *
+ * Locks, in the order in which they are taken (fork takes all):
+ *   region lock (region.h) -> broker lock (broker.h) -> write-back lock (below)
+ * The fault handler takes none of them: whoever holds one may be waiting for the handler.
+ */
+#ifndef KONA_RUNTIME_SPACE_H
+#define KONA_RUNTIME_SPACE_H
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/units.h"
+#include "runtime/dirty.h"
+#include "runtime/evict.h"
+#include "runtime/fault.h"
+#include "runtime/fetch.h"
+#include "runtime/frame.h"
+#include "runtime/lineage.h"
+#include "runtime/pagetable.h"
+#include "runtime/region.h"
+#include "runtime/stats.h"
+#include "transport/transport.h"
+
+struct kona_space_options {
+	uint64_t size_bytes; /* of VFMem: a multiple of slab_bytes */
+	uint64_t slab_bytes;
+	uint64_t local_bytes; /* the budget, metadata included */
+	enum kona_dirty_mode dirty_mode;
+	struct kona_transport *store; /* offset in the store = offset in VFMem. Not owned */
+	struct kona_stats *stats;     /* not owned */
+	struct kona_grower grower;    /* where slabs come from */
+};
+
+struct kona_space {
+	char *base;		      /* of VFMem. Immutable after init */
+	uint64_t pages;		      /* Immutable after init */
+	uint64_t slab_pages;	      /* Immutable after init */
+	int uffd;		      /* Immutable after init. Owned */
+	bool write_protect;	      /* mode wp. Immutable after init */
+	struct kona_transport *store; /* Immutable after init */
+	struct kona_stats *stats;     /* Immutable after init */
+	struct kona_dirty dirty;      /* Immutable after init */
+	struct kona_pagetable pt;
+	struct kona_frames frames;
+	uint32_t *slab_local; /* local pages per slab. Atomic, no edge: lets the hand skip slabs */
+
+	/*
+	 * The write-back lock: its holder alone moves pages out of VFMem, discards them, changes
+	 * their protection or forks. `foreign`: a thread of the program holds it.
+	 */
+	pthread_mutex_t write_back;
+	bool foreign; /* Atomic, no edge: opens the reserve of frames to faults */
+
+	struct kona_region region;   /* which ranges of VFMem are in use */
+	struct kona_fetch fetch;     /* the handler's */
+	struct kona_fault fault;     /* the handler's */
+	struct kona_evict evict;     /* the evictor's */
+	struct kona_lineage lineage; /* forked children that still read this store */
+};
+
+/*
+ * Reserves VFMem and starts the two threads. -EINVAL: budget too small; -ENOMEM: address space;
+ * -EPERM, -ENOSYS: userfaultfd. On failure nothing is left behind.
+ */
+KONA_MUST_CHECK int kona_space_init(struct kona_space *space,
+				    const struct kona_space_options *options);
+
+/* Maps VFMem, empty and without access, over whatever is at these pages. -errno. */
+KONA_MUST_CHECK int kona_space_reserve(struct kona_space *space, uint64_t first, uint64_t pages);
+
+/* The program's threads take the write-back lock with all signals blocked: a signal handler that
+ * touches VFMem while its thread holds the lock could wait for the evictor, which waits for the
+ * lock. */
+void kona_space_lock(struct kona_space *space, sigset_t *ret_signals);
+void kona_space_unlock(struct kona_space *space, const sigset_t *signals);
+
+static inline bool kona_space_contains(const struct kona_space *space, const void *address)
+{
+	return (uintptr_t)address - (uintptr_t)space->base < space->pages * KONA_PAGE_BYTES;
+}
+
+static inline char *kona_space_address(const struct kona_space *space, uint64_t page)
+{
+	return space->base + page * KONA_PAGE_BYTES;
+}
+
+static inline uint64_t kona_space_page(const struct kona_space *space, const void *address)
+{
+	return ((uintptr_t)address - (uintptr_t)space->base) / KONA_PAGE_BYTES;
+}
+
+/* A page became local, or left. Any thread. */
+void kona_space_count_local(struct kona_space *space, uint64_t page, int change);
+
+#endif

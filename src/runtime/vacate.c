@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Moves a batch of pages from VFMem into the staging area, run by run (evict -> vacate).
+ *
+ * UFFDIO_MOVE takes the page itself: no copy, and from then on an access faults. The kernel refuses
+ *   EBUSY   a page pinned for DMA, or shared with a forked child. MADV_POPULATE_WRITE makes a
+ * shared one ours; a second EBUSY is a pin, and the page stays EINVAL  a range that is not
+ * writable, or of two mappings: such pages go one by one. Nobody can write them (mprotect needs the
+ * write-back lock), so their contents may be copied ENOENT  a page that is not there: dropped by
+ * the program behind our back EAGAIN  until a fork event is read: the rest of the batch stays
+ *
+ * State: none of its own.
+ */
+#include "runtime/vacate.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/atomic.h"
+#include "runtime/os.h"
+#include "runtime/space.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+void kona_vacate_keep(struct kona_space *space, uint64_t page, uint64_t entry)
+{
+	if (kona_pt_settle(&space->pt, page, entry))
+		kona_uffd_wake(space->uffd, kona_space_address(space, page), KONA_PAGE_BYTES);
+}
+
+void kona_vacate_leave(struct kona_space *space, uint64_t page, uint64_t entry, uint32_t frame)
+{
+	kona_frame_give(&space->frames, frame);
+	kona_space_count_local(space, page, -1);
+	kona_vacate_keep(space, page, entry);
+}
+
+static char *staged(struct kona_space *space, uint32_t victim)
+{
+	return space->evict.staging + (size_t)victim * KONA_PAGE_BYTES;
+}
+
+static char *at_home(struct kona_space *space, uint32_t victim)
+{
+	return kona_space_address(space, space->evict.victims[victim].page);
+}
+
+static int move_one(struct kona_space *space, uint32_t victim)
+{
+	size_t done;
+
+	kona_add_relaxed(&space->stats->system_calls, 1); /* relaxed: a figure */
+	return kona_uffd_move(space->uffd, staged(space, victim), at_home(space, victim),
+			      KONA_PAGE_BYTES, &done);
+}
+
+/* A page that is shared after a fork becomes ours alone by a write fault. */
+static int move_shared(struct kona_space *space, uint32_t victim)
+{
+	char *home = at_home(space, victim);
+
+	if (space->write_protect) {
+		/* Its fault would come to the handler, which finds the page busy, and would wait
+		 * for us. Whoever writes now is not seen: the page counts as dirty. */
+		space->frames.marks[kona_pt_payload(space->evict.victims[victim].entry)] |=
+			KONA_FRAME_DIRTY;
+		if (kona_uffd_unprotect(space->uffd, home, KONA_PAGE_BYTES))
+			return -EBUSY;
+	}
+	if (kona_os_madvise(home, KONA_PAGE_BYTES, MADV_POPULATE_WRITE))
+		return -EBUSY;
+	return move_one(space, victim);
+}
+
+/* A page in a mapping that is not writable: its bytes are copied, then it is dropped. */
+static int copy_out(struct kona_space *space, uint32_t victim)
+{
+	char bytes[KONA_PAGE_BYTES];
+	char *home = at_home(space, victim);
+	int memory = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/mem", O_RDONLY | O_CLOEXEC);
+	size_t done;
+	ssize_t got;
+
+	if (memory < 0)
+		return -errno;
+	got = pread(memory, bytes, sizeof(bytes), (off_t)(uintptr_t)home);
+	syscall(SYS_close, memory);
+	if (got != (ssize_t)sizeof(bytes))
+		return -EBUSY;
+	if (kona_uffd_copy(space->uffd, staged(space, victim), bytes, sizeof(bytes), false, &done))
+		return -EBUSY;
+	return kona_os_madvise(home, KONA_PAGE_BYTES, MADV_DONTNEED) ? -EBUSY : 0;
+}
+
+/* The page is gone already; what it held is what the program made of it: zeros. */
+static void settle_dropped(struct kona_space *space, const struct kona_victim *victim)
+{
+	bool clean = (victim->entry & KONA_PT_ZERO) && !(victim->entry & KONA_PT_STALE);
+
+	kona_vacate_leave(space, victim->page,
+			  kona_pt_entry(KONA_PT_ABSENT, clean ? 0 : KONA_PT_STALE, 0),
+			  kona_pt_payload(victim->entry));
+}
+
+/* The victim at which a run stopped. 0: dealt with, go on behind it; -EAGAIN: stop. */
+static int move_stubborn(struct kona_space *space, uint32_t index, int reason)
+{
+	struct kona_victim *victim = &space->evict.victims[index];
+
+	if (reason == -EINVAL)
+		reason = move_one(space, index);
+	if (reason == -EBUSY)
+		reason = move_shared(space, index);
+	if (reason == -EINVAL)
+		reason = copy_out(space, index);
+	switch (reason) {
+	case 0:
+		victim->moved = true;
+		return 0;
+	case -EAGAIN:
+		return -EAGAIN;
+	case -ENOENT:
+		settle_dropped(space, victim);
+		return 0;
+	default: /* pinned: passed over in the next turn, too */
+		space->frames.marks[kona_pt_payload(victim->entry)] |= KONA_FRAME_HOT;
+		kona_vacate_keep(space, victim->page, victim->entry);
+		return 0;
+	}
+}
+
+/* Victims first .. end - 1 are neighbours. *ret_next: the first one not dealt with. */
+static int move_run(struct kona_space *space, uint32_t first, uint32_t end, uint32_t *ret_next)
+{
+	while (first < end) {
+		size_t bytes;
+		int rc = kona_uffd_move(space->uffd, staged(space, first), at_home(space, first),
+					(size_t)(end - first) * KONA_PAGE_BYTES, &bytes);
+
+		kona_add_relaxed(&space->stats->system_calls, 1); /* relaxed: a figure */
+		for (size_t i = 0; i < bytes / KONA_PAGE_BYTES; i++)
+			space->evict.victims[first++].moved = true;
+		if (first == end)
+			break;
+		if (rc != -EAGAIN)
+			rc = move_stubborn(space, first, rc);
+		if (rc) {
+			*ret_next = first;
+			return rc;
+		}
+		first++;
+	}
+	*ret_next = end;
+	return 0;
+}
+
+int kona_vacate(struct kona_space *space)
+{
+	struct kona_evict *evict = &space->evict;
+	uint32_t next = 0;
+	int rc = 0;
+
+	while (next < evict->count && !rc) {
+		uint32_t end = next + 1;
+
+		while (end < evict->count &&
+		       evict->victims[end].page == evict->victims[end - 1].page + 1)
+			end++;
+		rc = move_run(space, next, end, &next);
+	}
+	for (; next < evict->count; next++)
+		kona_vacate_keep(space, evict->victims[next].page, evict->victims[next].entry);
+	return rc;
+}

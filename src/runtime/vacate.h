@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Taking pages out of VFMem: the step of an eviction that deals with the kernel.
+ */
+#ifndef KONA_RUNTIME_VACATE_H
+#define KONA_RUNTIME_VACATE_H
+
+#include <stdint.h>
+
+#include "base/compiler.h"
+
+struct kona_space;
+
+/*
+ * Moves the victims of space->evict into the staging area and marks them `moved`; those that cannot
+ * leave are settled as they were. Afterwards nobody can write a moved page. The caller holds the
+ * write-back lock. 0, or -EAGAIN when a fork event stopped it half-way.
+ */
+KONA_MUST_CHECK int kona_vacate(struct kona_space *space);
+
+/* Settles an owned page as local, with `entry`; wakes who waits for it. */
+void kona_vacate_keep(struct kona_space *space, uint64_t page, uint64_t entry);
+
+/* Settles an owned page as gone, with `entry`, gives its frame back, wakes who waits for it. */
+void kona_vacate_leave(struct kona_space *space, uint64_t page, uint64_t entry, uint32_t frame);
+
+#endif
