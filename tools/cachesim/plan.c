@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The forecast. Walk: the result's 4 KiB caches become points by size, less what the largest of
- * them still has (first touches, final write-backs); models turn points into time. Only memory can
+ * them still has (first touches); models turn points into time. Only memory can
  * fail.
  */
 #include "plan.h"
@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/units.h"
 #include "engine/engine.h"
 
 enum {
@@ -57,24 +58,24 @@ static int by_size(const void *a, const void *b)
 }
 
 /*
- * The largest cache's misses are first touches, its write-backs what is dirty at the end; of the
- * latter a smaller cache holds its share of the footprint. Going down in size, a smaller one never
- * does better: what chance of placement says otherwise is levelled.
+ * The largest cache's misses are first touches. Nothing goes home but by an eviction, and a page is
+ * evicted at most once per coming, less those that stay to the end; that also takes out lines of
+ * the last level that find their page gone. Going down in size, a smaller cache never does better:
+ * what chance of placement says otherwise is levelled.
  */
 static void settle(struct kona_plan *plan)
 {
 	struct kona_plan_point *p = plan->points;
 	const struct kona_plan_point last = p[plan->count - 1];
-	double pages = plan->footprint / KONA_PLAN_BLOCK;
 
 	for (size_t i = plan->count; i-- > 0;) {
-		double held = fmin(p[i].bytes / plan->footprint, 1);
+		double remote = fmax(plan->footprint - p[i].bytes, 0) / KONA_PLAN_BLOCK;
+		double evictions;
 
 		p[i].fetches = fmax(p[i].fetches - last.fetches, 0);
-		p[i].writebacks = fmax(p[i].writebacks - last.writebacks * held, 0);
-		p[i].writeback_lines = fmax(p[i].writeback_lines - last.writeback_lines * held, 0);
-		/* Lines of the last level that find their page gone: it leaves once per coming. */
-		p[i].writebacks = fmin(p[i].writebacks, p[i].fetches + pages);
+		evictions = p[i].fetches + remote;
+		p[i].writebacks = fmin(p[i].writebacks, evictions);
+		p[i].writeback_lines = fmin(p[i].writeback_lines, evictions * KONA_PAGE_LINES);
 		if (i + 1 == plan->count)
 			continue;
 		p[i].fetches = fmax(p[i].fetches, p[i + 1].fetches);
