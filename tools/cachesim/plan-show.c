@@ -260,7 +260,7 @@ int kona_plan_html_write(const char *path, const struct kona_plan *plan,
 	plot_traffic(page, plan, &models->model[0]);
 	kona_html_paragraph(page,
 			    "The first model is %s. First touches cost no network, and what "
-			    "is dirty at the end is thrown away. A miss stops its thread for "
+			    "is local at the end is thrown away. A miss stops its thread for "
 			    "one remote read of a page.",
 			    models->model[0].name);
 	return kona_html_close(page);

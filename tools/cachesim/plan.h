@@ -4,9 +4,9 @@
  * memory local, and what would it send home?
  *
  * Local memory is taken as 4 KiB frames, 9 to 16 ways LRU, at eight sizes per power of two. The
- * first touch of a page costs no network (memory that was never written reads as zeros), and what
- * is still dirty at the program's end is thrown away: both are left out. A miss stops its thread
- * for one remote read of a page; write-backs happen behind the program's back.
+ * first touch of a page costs no network (memory that was never written reads as zeros); what is
+ * still local at the program's end is thrown away, dirty or not. A miss stops its thread for one
+ * remote read of a page; write-backs happen behind the program's back.
  */
 #ifndef KONA_CACHESIM_PLAN_H
 #define KONA_CACHESIM_PLAN_H
