@@ -4,14 +4,16 @@
  */
 #include <argp.h>
 #include <errno.h>
-#include <limits.h>
 #include <string.h>
-#include <sys/wait.h>
 
 #include "base/compiler.h"
 #include "base/log.h"
 #include "cli/command.h"
+#include "cli/sim-run.h"
+#include "sim-html.h"
+#include "sweep.h"
 #include "table.h"
+#include "trace.h"
 
 enum {
 	OPTION_L1 = 256,
@@ -22,15 +24,20 @@ enum {
 	OPTION_FETCHES,
 	OPTION_PRIVATE,
 	OPTION_PATTERNS,
+	OPTION_BYTES,
+	OPTION_REUSE,
 	OPTION_WINDOW,
 	OPTION_ATTRIBUTE,
 	OPTION_CHILDREN,
 	OPTION_FOLLOW,
 	OPTION_RESULT,
 	OPTION_FROM,
+	OPTION_TRACE,
 	OPTION_MODEL,
 	OPTION_MODELS,
 	OPTION_JSON,
+	OPTION_OUTPUT,
+	OPTION_HTML,
 	ARGUMENT_BYTES = 128
 };
 
@@ -39,7 +46,7 @@ struct options {
 	struct kona_sweep_run run;
 	struct kona_models models;
 	const char *model; /* only this one; NULL: all */
-	const char *from, *json;
+	const char *from, *trace, *json, *html, *output;
 	bool patterns, sweep_asked; /* patterns alone need no sweep */
 	char text[KONA_SWEEP_ARGUMENTS_MAX][ARGUMENT_BYTES];
 };
@@ -56,16 +63,24 @@ static const struct argp_option argp_options[] = {
 	{"fetches", OPTION_FETCHES, NULL, 0, "instruction fetches go through the caches too"},
 	{"private", OPTION_PRIVATE, NULL, 0, "an L1 and L2 per thread [shared]"},
 	{"patterns", OPTION_PATTERNS, NULL, 0, "lines per page and window; no sweep unless asked"},
+	{"bytes", OPTION_BYTES, NULL, 0, "with --patterns: distinct bytes written, too; slower"},
+	{"reuse", OPTION_REUSE, NULL, 0, "reuse distances below the last level"},
 	{"window", OPTION_WINDOW, "N", 0, "instructions per window of --patterns [100000000]"},
-	{"attribute", OPTION_ATTRIBUTE, NULL, 0, "last-level misses by source line"},
+	{"attribute", OPTION_ATTRIBUTE, "WHAT", OPTION_ARG_OPTIONAL,
+	 "last-level misses by source `line' [line], or by `heap' allocation site"},
 	{"children", OPTION_CHILDREN, NULL, 0, "forked children write RESULT.PID"},
 	{"follow", OPTION_FOLLOW, NULL, 0, "simulate what the program execs, too"},
 	{"result", OPTION_RESULT, "FILE", 0, "keep the counts, for --from"},
 	{"from", OPTION_FROM, "FILE", 0, "no run: read the counts of an earlier one"},
+	{"trace", OPTION_TRACE, "FILE", 0,
+	 "no run: simulate a trace of kona track or of Lackey (`-': standard input)"},
 	{"model", OPTION_MODEL, "NAME", 0,
 	 "only this latency model, or `original' for all built in"},
 	{"models", OPTION_MODELS, "FILE", 0, "latency models: lines of `NAME KEY=NS ...'"},
+	{"output", OPTION_OUTPUT, "FILE", 0,
+	 "write the table there [standard error; with --from standard output]"},
 	{"json", OPTION_JSON, "FILE", 0, "write JSON (`-': standard output, no table)"},
+	{"html", OPTION_HTML, "FILE", 0, "write a page with plots"},
 	{0},
 };
 
@@ -119,6 +134,16 @@ static void parse_models(struct options *o, const char *path, struct argp_state 
 		argp_error(state, "%s: %s", path, strerror(-err));
 }
 
+/* Options without a value, as the tool knows them. */
+static const struct {
+	int key;
+	const char *text;
+} flags[] = {
+	{OPTION_PATTERNS, "--patterns=yes"},	 {OPTION_BYTES, "--bytes=yes"},
+	{OPTION_REUSE, "--reuse=yes"},		 {OPTION_FETCHES, "--fetches=yes"},
+	{OPTION_PRIVATE, "--private-cores=yes"}, {OPTION_CHILDREN, "--children=yes"},
+};
+
 static void parse_tool_option(int key, char *argument, struct options *o, struct argp_state *state)
 {
 	struct kona_sweep_list one;
@@ -137,6 +162,12 @@ static void parse_tool_option(int key, char *argument, struct options *o, struct
 	case OPTION_L3:
 		parse_level(o, "l3", argument, state);
 		break;
+	case OPTION_ATTRIBUTE:
+		if (argument && strcmp(argument, "line") != 0 && strcmp(argument, "heap") != 0)
+			argp_error(state, "--attribute is for line or heap, not %s", argument);
+		add_argument(o, state, "",
+			     argument && argument[0] == 'h' ? "--heap=yes" : "--attribute=yes");
+		break;
 	case OPTION_LINE:
 	case OPTION_WINDOW:
 		if (kona_sweep_list_parse(argument, &one) || one.count != 1)
@@ -144,21 +175,11 @@ static void parse_tool_option(int key, char *argument, struct options *o, struct
 		snprintf(text, sizeof(text), "%llu", (unsigned long long)one.value[0]);
 		add_argument(o, state, key == OPTION_LINE ? "--line=" : "--window=", text);
 		break;
-	case OPTION_PATTERNS:
-		o->patterns = true;
-		add_argument(o, state, "", "--patterns=yes");
-		break;
-	case OPTION_FETCHES:
-		add_argument(o, state, "", "--fetches=yes");
-		break;
-	case OPTION_PRIVATE:
-		add_argument(o, state, "", "--private-cores=yes");
-		break;
-	case OPTION_ATTRIBUTE:
-		add_argument(o, state, "", "--attribute=yes");
-		break;
-	case OPTION_CHILDREN:
-		add_argument(o, state, "", "--children=yes");
+	default:
+		for (size_t i = 0; i < KONA_ARRAY_LEN(flags); i++)
+			if (flags[i].key == key)
+				add_argument(o, state, "", flags[i].text);
+		o->patterns |= key == OPTION_PATTERNS;
 		break;
 	}
 }
@@ -189,6 +210,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 	case OPTION_FROM:
 		o->from = argument;
 		break;
+	case OPTION_TRACE:
+		o->trace = argument;
+		break;
 	case OPTION_MODEL:
 		o->model = argument;
 		break;
@@ -198,12 +222,18 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 	case OPTION_JSON:
 		o->json = argument;
 		break;
+	case OPTION_HTML:
+		o->html = argument;
+		break;
+	case OPTION_OUTPUT:
+		o->output = argument;
+		break;
 	case ARGP_KEY_ARGS:
 		o->run.program = state->argv + state->next;
 		break;
 	case ARGP_KEY_END:
-		if (!o->from == !o->run.program)
-			argp_error(state, "give a program to run, or --from FILE");
+		if (!!o->from + !!o->trace + !!o->run.program != 1)
+			argp_error(state, "give a program to run, --from FILE or --trace FILE");
 		break;
 	default:
 		if (key < OPTION_L1 || key > OPTION_CHILDREN)
@@ -236,80 +266,67 @@ static int choose_model(struct options *o)
 	return 0;
 }
 
-static int simulate(struct options *o, int *ret_status)
+/* The tables to simulate, into the tool's arguments; *ret_argument is the caller's to free. */
+static int add_sweep(struct options *o, char **ret_argument)
 {
 	KONA_FREE char *stacks = NULL;
-	KONA_FREE char *argument = NULL;
-	int err = 0;
+	int err;
 
-	if (!o->patterns || o->sweep_asked) {
-		err = kona_sweep_stacks(&o->sweep, &stacks);
-		if (err) {
-			kona_error("%s", err == -E2BIG ? "too many configurations: leave out some "
-							 "sizes or block sizes"
-						       : "bad sweep: blocks are powers of two from "
-							 "64 to 2M, ways 1 to 16, and a size is a "
-							 "multiple of block x ways");
-			return err;
-		}
-		if (asprintf(&argument, "--stacks=%s", stacks) < 0)
-			return -ENOMEM;
-		o->run.argument[o->run.argument_count++] = argument;
+	if (o->patterns && !o->sweep_asked)
+		return 0;
+	err = kona_sweep_stacks(&o->sweep, &stacks);
+	if (err) {
+		kona_error(
+			"%s",
+			err == -E2BIG
+				? "too many configurations: leave out some sizes or "
+				  "block sizes"
+				: "bad sweep: blocks are powers of two from 64 to 2M, "
+				  "ways 1 to 16, and some size must be a multiple of block x ways");
+		return err;
 	}
-	unlink(o->run.result);
-	err = kona_sweep_run(&o->run, ret_status);
-	if (err == -ENOENT)
-		kona_error("the simulator (kona_sim-amd64-linux) is not installed beside kona");
+	if (asprintf(ret_argument, "--stacks=%s", stacks) < 0)
+		return -ENOMEM;
+	o->run.argument[o->run.argument_count++] = *ret_argument;
+	return 0;
+}
+
+static int simulate_trace(const struct options *o, struct kona_sim_result *ret_result)
+{
+	uint64_t line = 0;
+	int err = kona_trace_simulate(o->trace, &o->run, ret_result, &line);
+
+	if (err == -EPROTO)
+		kona_error("%s:%llu: neither a line of `kona track --trace' nor of Lackey",
+			   o->trace, (unsigned long long)line);
+	else if (err == -EINVAL)
+		kona_error("this cache configuration is impossible, or of no use with a trace");
 	else if (err)
-		kona_error("cannot run the simulator: %s", strerror(-err));
+		kona_error("%s: %s", o->trace, strerror(-err));
 	return err;
 }
 
-/* Says how the program ended, when that is worth saying, and returns the exit status to pass on. */
-static int tell_end(int status, const struct kona_sim_result *result)
+/* Returns 1 when something could not be written. */
+static int report(struct options *o, const struct kona_sim_result *result)
 {
-	if (WIFSIGNALED(status)) {
-		kona_error("the program ended by signal %d (%s): these are the results so far",
-			   WTERMSIG(status), strsignal(WTERMSIG(status)));
-		return 128 + WTERMSIG(status);
-	}
-	if (result->ended_by_exec)
-		kona_error("the program replaced itself by exec: these are the results until then; "
-			   "--follow goes on with the new one");
-	return WEXITSTATUS(status);
-}
+	FILE *stream;
+	int lost = 0;
 
-static int report(struct options *o, int status)
-{
-	const char *path = o->from ? o->from : o->run.result;
-	struct kona_sim_result result;
-	int exit_status = 0;
-	int err = kona_sim_result_read(path, &result);
-
-	if (err) {
-		if (o->from)
-			kona_error("%s: %s", path,
-				   err == -EPROTO ? "not a result of kona sim" : strerror(-err));
-		else if (WIFSIGNALED(status))
-			kona_error("the simulator ended by signal %d and left no results",
-				   WTERMSIG(status));
-		else
-			kona_error("no results: the program did not start");
-		return 1;
+	if (o->output || !o->json || strcmp(o->json, "-") != 0) {
+		/* Not where the program's own output goes. */
+		stream = kona_sim_output_open(o->output, o->run.program ? stderr : stdout);
+		if (!stream)
+			return 1;
+		kona_sim_table_print(stream, result, &o->sweep, &o->models);
+		lost |= kona_sim_output_close(stream, o->output);
 	}
-	if (!o->from)
-		exit_status = tell_end(status, &result);
-	if (!o->json || strcmp(o->json, "-") != 0)
-		kona_sim_table_print(stdout, &result, &o->sweep, &o->models);
-	if (o->json) {
-		err = kona_sim_json_write(o->json, &result, &o->sweep, &o->models);
-		if (err) {
-			kona_error("cannot write %s: %s", o->json, strerror(-err));
-			exit_status = 1;
-		}
-	}
-	kona_sim_result_free(&result);
-	return exit_status;
+	if (o->json)
+		lost |= kona_sim_tell_lost(
+			o->json, kona_sim_json_write(o->json, result, &o->sweep, &o->models));
+	if (o->html)
+		lost |= kona_sim_tell_lost(
+			o->html, kona_sim_html_write(o->html, result, &o->sweep, &o->models));
+	return lost;
 }
 
 int kona_cmd_sim(int argc, char **argv)
@@ -317,35 +334,35 @@ int kona_cmd_sim(int argc, char **argv)
 	static const struct argp argp = {
 		argp_options,
 		parse_option,
-		"-- PROGRAM [ARGUMENTS]\n--from FILE",
+		"-- PROGRAM [ARGUMENTS]\n--from FILE\n--trace FILE",
 		"Simulate what PROGRAM would cost on remote memory: every DRAM cache size, block "
 		"size and associativity in one run, under Valgrind.",
 		NULL,
 		NULL,
 		NULL};
 	static struct options o;
-	char temporary[] = "/tmp/kona-sim-XXXXXX";
-	int status = 0;
-	int exit_status = 1;
-	int fd = -1;
+	struct kona_sim_result result;
+	KONA_FREE char *argument = NULL;
+	int exit_status = 0;
+	int err;
 
 	kona_sweep_default(&o.sweep);
 	kona_models_builtin(&o.models);
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &o);
 	if (choose_model(&o))
 		return 2;
-	if (!o.from && !o.run.result) {
-		fd = mkstemp(temporary);
-		if (fd < 0) {
-			kona_error("cannot make a temporary file: %s", strerror(errno));
-			return 1;
-		}
-		close(fd);
-		o.run.result = temporary;
-	}
-	if (o.from || !simulate(&o, &status))
-		exit_status = report(&o, status);
-	if (fd >= 0)
-		unlink(temporary);
+	if (o.from)
+		err = kona_sim_load(o.from, &result);
+	else if (add_sweep(&o, &argument))
+		err = -EINVAL;
+	else if (o.trace)
+		err = simulate_trace(&o, &result);
+	else
+		err = kona_sim_run(&o.run, &result, &exit_status);
+	if (err)
+		return 1;
+	if (report(&o, &result))
+		exit_status = 1;
+	kona_sim_result_free(&result);
 	return exit_status;
 }

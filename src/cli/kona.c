@@ -10,6 +10,7 @@
 #include "cli/command.h"
 
 static const struct kona_command commands[] = {
+	{"plan", "foretell a program's slowdown on remote memory", kona_cmd_plan},
 	{"run", "run a program with its heap in remote memory", kona_cmd_run},
 	{"sim", "simulate a program's caches and remote memory in one run", kona_cmd_sim},
 	{"status", "show the nodes, leases and slabs of a rack", kona_cmd_status},

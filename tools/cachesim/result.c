@@ -6,6 +6,7 @@
 #include "result.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -77,17 +78,11 @@ static int read_fields(struct kona_sim_result *result)
 	return err ? err : read_dram(dram, result);
 }
 
-int kona_sim_result_read(const char *path, struct kona_sim_result *ret_result)
+int kona_sim_result_take(json_t *json, struct kona_sim_result *ret_result)
 {
-	struct kona_sim_result result = {0};
-	int err;
+	struct kona_sim_result result = {.json = json};
+	int err = read_fields(&result);
 
-	if (access(path, R_OK))
-		return -errno;
-	result.json = json_load_file(path, 0, NULL);
-	if (!result.json)
-		return -EPROTO;
-	err = read_fields(&result);
 	if (err) {
 		kona_sim_result_free(&result);
 		return err;
@@ -96,11 +91,39 @@ int kona_sim_result_read(const char *path, struct kona_sim_result *ret_result)
 	return 0;
 }
 
+int kona_sim_result_read(const char *path, struct kona_sim_result *ret_result)
+{
+	json_t *json;
+
+	if (access(path, R_OK))
+		return -errno;
+	json = json_load_file(path, 0, NULL);
+	return json ? kona_sim_result_take(json, ret_result) : -EPROTO;
+}
+
 void kona_sim_result_free(struct kona_sim_result *result)
 {
 	json_decref(result->json);
 	free(result->dram);
 	*result = (struct kona_sim_result){0};
+}
+
+char *kona_sim_result_command(const struct kona_sim_result *result)
+{
+	json_t *words = json_object_get(result->json, "command");
+	size_t bytes = 0;
+	char *text = NULL;
+	FILE *stream = open_memstream(&text, &bytes);
+	json_t *word;
+	size_t i;
+
+	if (!stream)
+		return NULL;
+	json_array_foreach (words, i, word)
+		fprintf(stream, "%s%s", i ? " " : "",
+			json_is_string(word) ? json_string_value(word) : "?");
+	fclose(stream);
+	return text;
 }
 
 const struct kona_sim_dram *kona_sim_result_find(const struct kona_sim_result *result,

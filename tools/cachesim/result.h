@@ -38,7 +38,13 @@ struct kona_sim_result {
  */
 KONA_MUST_CHECK int kona_sim_result_read(const char *path, struct kona_sim_result *ret_result);
 
+/* The same from JSON in memory, which it owns from here on, also on failure. */
+KONA_MUST_CHECK int kona_sim_result_take(json_t *json, struct kona_sim_result *ret_result);
+
 void kona_sim_result_free(struct kona_sim_result *result);
+
+/* The program and its arguments on one line; the caller's to free, NULL: no memory. */
+char *kona_sim_result_command(const struct kona_sim_result *result);
 
 /* The DRAM cache of exactly this shape; NULL: it was not simulated. */
 const struct kona_sim_dram *kona_sim_result_find(const struct kona_sim_result *result,

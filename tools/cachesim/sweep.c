@@ -67,7 +67,7 @@ static int add_stack(struct stacks *stacks, uint64_t size, uint64_t block, uint6
 	if (!sets)
 		return 0;
 	if (sets * block * ways != size)
-		return -EINVAL;
+		return 0;
 	for (size_t i = 0; i < stacks->count; i++)
 		if (stacks->stack[i].sets == sets && stacks->stack[i].block_bytes == block)
 			return 0;
@@ -89,6 +89,8 @@ int kona_sweep_stacks(const struct kona_sweep *sweep, char **ret_text)
 			for (size_t w = 0; w < sweep->ways.count && !err; w++)
 				err = add_stack(&stacks, sweep->sizes.value[s],
 						sweep->blocks.value[b], sweep->ways.value[w]);
+	if (!err && !stacks.count)
+		err = -EINVAL;
 	if (err)
 		return err;
 	text = calloc(stacks.count + 1, STACK_TEXT_BYTES);

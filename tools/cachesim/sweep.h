@@ -29,9 +29,9 @@ void kona_sweep_default(struct kona_sweep *sweep);
 KONA_MUST_CHECK int kona_sweep_list_parse(const char *text, struct kona_sweep_list *ret_list);
 
 /*
- * The tool's --stacks argument for the sweep: each (block, set count) once. Sizes smaller than one
- * set are left out; sizes that are no whole number of sets are -EINVAL, as are bad blocks and ways;
- * too many pairs -E2BIG. *ret_text is the caller's to free.
+ * The tool's --stacks argument for the sweep: each (block, set count) once. A size that is no whole
+ * number of sets of some block and ways is left out there. Bad blocks and ways, and a sweep of
+ * which nothing is left, are -EINVAL; too many pairs -E2BIG. *ret_text is the caller's to free.
  */
 KONA_MUST_CHECK int kona_sweep_stacks(const struct kona_sweep *sweep, char **ret_text);
 

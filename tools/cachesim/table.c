@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/units.h"
+#include "patterns.h"
 
 static void print_level(FILE *stream, const char *name, const struct kona_sim_level *level,
 			const struct kona_sim_result *result)
@@ -94,6 +95,7 @@ void kona_sim_table_print(FILE *stream, const struct kona_sim_result *result,
 	struct row_context context = {stream, result, models};
 
 	print_head(stream, result);
+	kona_patterns_print(stream, result);
 	if (!result->dram_count)
 		return;
 	fprintf(stream, "\nDRAM caches; to the right the AMAT in ns by model\n");

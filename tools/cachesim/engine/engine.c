@@ -73,6 +73,11 @@ int kona_sim_create(const struct kona_sim_host *host, const struct kona_sim_conf
 		err = sim_cache_init(sim, &sim->l3, &config->l3);
 	if (!err)
 		err = sim_core_create(sim, 0);
+	if (!err && config->reuse) {
+		err = kona_reuse_create(host, &sim->reuse_lines);
+		if (!err)
+			err = kona_reuse_create(host, &sim->reuse_pages);
+	}
 	if (err)
 		return err;
 	kona_sim_filter_reset(sim);
@@ -93,6 +98,16 @@ void kona_sim_drain(struct kona_sim *sim)
 void kona_sim_counts(const struct kona_sim *sim, struct kona_sim_counts *counts)
 {
 	*counts = sim->counts;
+}
+
+const struct kona_sim_reuse_counts *kona_sim_reuse_lines(const struct kona_sim *sim)
+{
+	return sim->reuse_lines ? kona_reuse_counts(sim->reuse_lines) : NULL;
+}
+
+const struct kona_sim_reuse_counts *kona_sim_reuse_pages(const struct kona_sim *sim)
+{
+	return sim->reuse_pages ? kona_reuse_counts(sim->reuse_pages) : NULL;
 }
 
 const char *kona_sim_simd_name(const struct kona_sim *sim)

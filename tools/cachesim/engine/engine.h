@@ -64,6 +64,7 @@ enum kona_sim_simd {
 struct kona_sim_config {
 	uint32_t line_bytes; /* power of two, 64 to 4096 */
 	struct kona_sim_level_config l1d, l1i, l2, l3;
+	int reuse;		 /* keep reuse distances of what the DRAM caches are asked for */
 	enum kona_sim_simd simd; /* the most to use; what the processor lacks is not used */
 	uint32_t stack_count;
 	struct kona_sim_stack_config stack[KONA_SIM_STACKS_MAX];
@@ -84,6 +85,14 @@ struct kona_sim_counts {
 	uint64_t footprint_pages;      /* distinct 4 KiB pages below the last level */
 	uint64_t footprint_lines;
 	uint64_t outside_lines; /* lines not simulated: more than KONA_SIM_REGIONS_MAX regions */
+};
+
+enum { KONA_SIM_REUSE_BUCKETS = 33 };
+
+/* Index 0: no other block in between; n: 2^(n-1) to 2^n - 1 others. */
+struct kona_sim_reuse_counts {
+	uint64_t cold; /* first references */
+	uint64_t distance[KONA_SIM_REUSE_BUCKETS];
 };
 
 /* One DRAM cache: size = sets x ways x block. */
@@ -140,6 +149,10 @@ void kona_sim_counts(const struct kona_sim *sim, struct kona_sim_counts *counts)
 /* DRAM cache of configured table `stack` with `ways` (1 to KONA_SIM_WAYS) ways; after a drain. */
 void kona_sim_dram_counts(const struct kona_sim *sim, uint32_t stack, uint32_t ways,
 			  struct kona_sim_dram_counts *counts);
+
+/* Reuse distances of lines, and of 4 KiB pages; NULL: config.reuse was 0. */
+const struct kona_sim_reuse_counts *kona_sim_reuse_lines(const struct kona_sim *sim);
+const struct kona_sim_reuse_counts *kona_sim_reuse_pages(const struct kona_sim *sim);
 
 /* "portable", "avx2" or "avx512": what the stack scan runs on. */
 const char *kona_sim_simd_name(const struct kona_sim *sim);

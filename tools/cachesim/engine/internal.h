@@ -6,11 +6,13 @@
 #define KONA_CACHESIM_INTERNAL_H
 
 #include "engine.h"
+#include "reuse.h"
 
 enum {
-	SIM_BATCH = 8192,
+	SIM_BATCH = 1 << 18,
 	SIM_ARENA_BYTES = 16 << 20,
-	SIM_CHUNK_SETS = 256,	/* sets of a table that come into being together */
+	SIM_CHUNK_SETS = 64,	/* sets of a table that come into being together */
+	SIM_BUCKETS = 128,	/* parts that a batch is sorted into; see stacks.c */
 	SIM_EPOCH_BLOCK = 4096, /* from this block size on, epochs instead of levels per line */
 	SIM_REGION_SLOTS = KONA_SIM_REGIONS_MAX * 2,
 };
@@ -72,9 +74,12 @@ struct sim_stack {
 	uint32_t side_bytes; /* per slot: a level byte per line, or 16 epochs, or none */
 	int has_epochs;
 	int extends; /* sets is a multiple of the table before it, same block: prune by it */
+	struct sim_stack *next; /* the table that extends this one; NULL: none */
+	uint64_t bucket_sets;	/* sets / SIM_BUCKETS, whose sets lie together; 0: in plain order */
 	uint32_t config_index;
 	void **chunks; /* SIM_CHUNK_SETS sets each, then their side arrays; NULL until touched */
 	struct sim_histogram hist;
+	struct sim_histogram tail; /* what this table and all that extend it have in common */
 };
 
 struct sim_region {
@@ -105,14 +110,17 @@ struct kona_sim {
 	uint32_t now;
 	uint32_t batch_count;
 	struct sim_record *batch;
-	uint16_t *survivors;
-	uint16_t *everyone;
+	struct sim_record *sorted; /* the part of the batch that is left, by bucket */
+	uint32_t *survivors;
+	uint32_t *everyone;
 	int out_of_memory;
+	struct kona_reuse *reuse_lines, *reuse_pages; /* NULL: not kept */
 
 	struct sim_stack *stacks; /* by block size, then by set count */
 	uint32_t *stack_of_config;
-	uint32_t (*scan)(struct kona_sim *sim, struct sim_stack *stack, const uint16_t *list,
-			 uint32_t count, uint16_t *survivors);
+	uint32_t (*scan)(struct kona_sim *sim, struct sim_stack *stack,
+			 const struct sim_record *records, const uint32_t *list, uint32_t count,
+			 uint32_t *survivors);
 	const char *simd_name;
 };
 
@@ -130,9 +138,10 @@ void sim_push(struct kona_sim *sim, uint64_t line, enum sim_record_kind kind);
 void sim_run_batch(struct kona_sim *sim);
 void *sim_stack_grow(struct kona_sim *sim, struct sim_stack *stack, uint64_t chunk);
 
-#define SIM_SCAN_PROTOTYPE(name)                                                           \
-	uint32_t name(struct kona_sim *sim, struct sim_stack *stack, const uint16_t *list, \
-		      uint32_t count, uint16_t *survivors)
+#define SIM_SCAN_PROTOTYPE(name)                                                              \
+	uint32_t name(struct kona_sim *sim, struct sim_stack *stack,                          \
+		      const struct sim_record *records, const uint32_t *list, uint32_t count, \
+		      uint32_t *survivors)
 SIM_SCAN_PROTOTYPE(sim_scan_portable);
 SIM_SCAN_PROTOTYPE(sim_scan_avx2);
 SIM_SCAN_PROTOTYPE(sim_scan_avx512);

@@ -8,12 +8,20 @@
  */
 #include "pattern.h"
 
-enum { FIRST_SLOTS = 1 << 12, PAGE_SHIFT = 12, LINE_SHIFT = 6, REGION_PAGES_SHIFT = 9 };
+enum {
+	FIRST_SLOTS = 1 << 12,
+	MASKS_CHUNK = 1 << 10,
+	MASKS_CHUNKS = 1 << 14,
+	PAGE_SHIFT = 12,
+	LINE_SHIFT = 6,
+	REGION_PAGES_SHIFT = 9
+};
 
 struct page_slot {
 	uint64_t page;
 	uint64_t read, written; /* bit n: line n */
 	uint64_t window;	/* + 1; any other value: free */
+	uint64_t *bytes;	/* a mask for each line; NULL: no bytes noted */
 };
 
 struct kona_pattern_state {
@@ -25,6 +33,9 @@ struct kona_pattern_state {
 	uint64_t window; /* number of the open one, from 1 */
 	uint64_t *regions;
 	uint64_t region_slots;
+	uint64_t **masks; /* chunks of masks for a page each, used from the start in each window */
+	uint64_t masks_used;
+	void (*show)(uint64_t page, uint64_t written, const uint64_t *bytes); /* or NULL */
 	struct kona_pattern result;
 };
 
@@ -73,30 +84,79 @@ static int grow(struct kona_pattern_state *state)
 	return 0;
 }
 
-static void note_line(struct kona_pattern_state *state, uint64_t line, int reads, int writes)
+/* The page's slot in this window, made if need be; NULL: no memory. */
+static struct page_slot *slot_of(struct kona_pattern_state *state, uint64_t page)
 {
-	uint64_t page = line >> (PAGE_SHIFT - LINE_SHIFT);
-	uint64_t bit = UINT64_C(1) << (line % KONA_PATTERN_LINES);
 	struct page_slot *slot = state->last;
 
-	if (slot->page != page || slot->window != state->window) {
-		slot = find_slot(state->slots, state->slot_count, page, state->window);
-		if (slot->window != state->window) {
-			if (state->used * 2 >= state->slot_count) {
-				if (grow(state)) {
-					state->result.lost_pages++;
-					return;
-				}
-				slot = find_slot(state->slots, state->slot_count, page,
-						 state->window);
+	if (slot->page == page && slot->window == state->window)
+		return slot;
+	slot = find_slot(state->slots, state->slot_count, page, state->window);
+	if (slot->window != state->window) {
+		if (state->used * 2 >= state->slot_count) {
+			if (grow(state)) {
+				state->result.lost_pages++;
+				return NULL;
 			}
-			*slot = (struct page_slot){.page = page, .window = state->window};
-			state->used++;
+			slot = find_slot(state->slots, state->slot_count, page, state->window);
 		}
-		state->last = slot;
+		*slot = (struct page_slot){.page = page, .window = state->window};
+		state->used++;
 	}
+	state->last = slot;
+	return slot;
+}
+
+static void note_line(struct kona_pattern_state *state, uint64_t line, int reads, int writes)
+{
+	struct page_slot *slot = slot_of(state, line >> (PAGE_SHIFT - LINE_SHIFT));
+	uint64_t bit = UINT64_C(1) << (line % KONA_PATTERN_LINES);
+
+	if (!slot)
+		return;
 	slot->read |= reads ? bit : 0;
 	slot->written |= writes ? bit : 0;
+}
+
+/* Zeroed masks for the bytes of a page, until the window ends. */
+static uint64_t *take_masks(struct kona_pattern_state *state)
+{
+	const size_t page_bytes = KONA_PATTERN_LINES * sizeof(uint64_t);
+	uint64_t chunk = state->masks_used / MASKS_CHUNK;
+	uint64_t *masks;
+
+	if (!state->masks)
+		state->masks = state->host->map(MASKS_CHUNKS * sizeof(*state->masks));
+	if (!state->masks || chunk >= MASKS_CHUNKS)
+		return NULL;
+	if (!state->masks[chunk])
+		state->masks[chunk] = state->host->map(MASKS_CHUNK * page_bytes);
+	if (!state->masks[chunk])
+		return NULL;
+	masks = state->masks[chunk] + state->masks_used % MASKS_CHUNK * KONA_PATTERN_LINES;
+	state->masks_used++;
+	for (uint32_t i = 0; i < KONA_PATTERN_LINES; i++)
+		masks[i] = 0;
+	return masks;
+}
+
+void kona_pattern_note_bytes(struct kona_pattern_state *state, uint64_t address, uint32_t bytes)
+{
+	while (bytes) {
+		uint32_t offset = address & 63;
+		uint32_t count = bytes < 64 - offset ? bytes : 64 - offset;
+		struct page_slot *slot = slot_of(state, address >> PAGE_SHIFT);
+
+		if (slot && !slot->bytes)
+			slot->bytes = take_masks(state);
+		if (slot && slot->bytes)
+			slot->bytes[address >> LINE_SHIFT & (KONA_PATTERN_LINES - 1)] |=
+				~UINT64_C(0) >> (64 - count) << offset;
+		else
+			state->result.lost_pages += slot != NULL;
+		address += count;
+		bytes -= count;
+	}
 }
 
 void kona_pattern_note(struct kona_pattern_state *state, uint64_t address, uint32_t bytes,
@@ -106,6 +166,12 @@ void kona_pattern_note(struct kona_pattern_state *state, uint64_t address, uint3
 
 	for (uint64_t line = address >> LINE_SHIFT; line <= last; line++)
 		note_line(state, line, reads, writes);
+}
+
+void kona_pattern_show_pages(struct kona_pattern_state *state,
+			     void (*show)(uint64_t page, uint64_t written, const uint64_t *bytes))
+{
+	state->show = show;
 }
 
 /* Returns the number of runs of neighbouring lines in the mask. */
@@ -141,6 +207,10 @@ static void add_page(struct kona_pattern_state *state, const struct page_slot *s
 	window->lines_read += read;
 	window->lines_written += written;
 	window->pages_dirty += written != 0;
+	for (uint32_t i = 0; slot->bytes && i < KONA_PATTERN_LINES; i++)
+		window->bytes_written += (uint64_t)__builtin_popcountll(slot->bytes[i]);
+	if (state->show && slot->written)
+		state->show(slot->page, slot->written, slot->bytes);
 }
 
 /* Distinct 2 MiB regions with a dirty page: the same hash again, a size up. */
@@ -192,8 +262,10 @@ void kona_pattern_close(struct kona_pattern_state *state, uint64_t instructions)
 	total->lines_read += window.lines_read;
 	total->lines_written += window.lines_written;
 	total->runs_written += window.runs_written;
+	total->bytes_written += window.bytes_written;
 	state->window++;
 	state->used = 0;
+	state->masks_used = 0;
 }
 
 const struct kona_pattern *kona_pattern_result(const struct kona_pattern_state *state)

@@ -6,5 +6,5 @@
 
 SIM_SCAN_PROTOTYPE(sim_scan_avx512)
 {
-	return scan_list(sim, stack, list, count, survivors);
+	return scan_list(sim, stack, records, list, count, survivors);
 }

@@ -40,10 +40,18 @@ static inline uint32_t scan_find(const uint32_t *tags, uint32_t tag)
 /* Slot in the last position. */
 static inline uint32_t scan_last(const uint8_t *order)
 {
+#if defined(__AVX512F__) || defined(__AVX2__)
+	const __m128i last = _mm_setr_epi8(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+	__m128i ranks = _mm_loadu_si128((const __m128i *)order);
+
+	return (uint32_t)__builtin_ctz((uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(ranks, last)) |
+				       1u << KONA_SIM_WAYS);
+#else
 	for (uint32_t slot = 0; slot < KONA_SIM_WAYS; slot++)
 		if ((order[slot] ^ slot) == KONA_SIM_WAYS - 1)
 			return slot;
 	return 0;
+#endif
 }
 
 /* Moves the slot in `position` to the front: those before it go one back. */

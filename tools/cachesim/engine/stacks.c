@@ -2,9 +2,15 @@
 /*
  * The DRAM caches: a batch of records against every stack table.
  *
- * Walk: levels.c pushes references and dirty lines; when the batch is full each table scans it, the
- * tables in the outer loop so that one table's sets stay in the host's cache. Tables of one block
- * size stand by rising set count: what changed nothing in one is not shown to the next.
+ * Walk: levels.c pushes references and dirty lines; when the batch is full each table scans it.
+ * Tables of one block size stand by rising set count: what changed nothing in one is not shown to
+ * the next.
+ *
+ * Only the order of records within a set matters. So before the first table of SIM_BUCKETS sets or
+ * more, what is left of the batch is sorted (stably) by the low bits of the block number, in which
+ * records of one set agree for every larger power of two; and such a table keeps the sets of one
+ * bucket together. A scan then works on one small part of the table at a time, which stays in the
+ * host's cache, where scanning in order of time would wait for memory at nearly every record.
  *
  * State: the tables, whose sets come into being 256 at a time as the program touches them (memory
  * grows with the footprint); the regions, 2 MiB of address space each, which give lines dense
@@ -54,6 +60,7 @@ static int init_stack(struct kona_sim *sim, struct sim_stack *stack, uint32_t in
 	stack->config_index = index;
 	stack->sets = config->sets;
 	stack->mask = sim_is_power_of_two(config->sets) ? config->sets - 1 : 0;
+	stack->bucket_sets = config->sets % SIM_BUCKETS ? 0 : config->sets / SIM_BUCKETS;
 	stack->block_shift = (uint32_t)__builtin_ctz(config->block_bytes);
 	stack->line_shift = stack->block_shift - sim->line_shift;
 	stack->block_lines = 1u << stack->line_shift;
@@ -84,15 +91,16 @@ int sim_stacks_init(struct kona_sim *sim)
 	sim->stacks = stacks = sim_alloc(sim, (count + 1) * sizeof(*stacks));
 	sim->stack_of_config = sim_alloc(sim, (count + 1) * sizeof(*sim->stack_of_config));
 	sim->batch = sim_alloc(sim, SIM_BATCH * sizeof(*sim->batch));
+	sim->sorted = sim_alloc(sim, SIM_BATCH * sizeof(*sim->sorted));
 	sim->survivors = sim_alloc(sim, SIM_BATCH * sizeof(*sim->survivors));
 	sim->everyone = sim_alloc(sim, SIM_BATCH * sizeof(*sim->everyone));
 	sim->regions = sim_alloc(sim, KONA_SIM_REGIONS_MAX * sizeof(*sim->regions));
 	sim->region_slots = sim_alloc(sim, SIM_REGION_SLOTS * sizeof(*sim->region_slots));
-	if (!stacks || !sim->stack_of_config || !sim->batch || !sim->survivors || !sim->everyone ||
-	    !sim->regions || !sim->region_slots)
+	if (!stacks || !sim->stack_of_config || !sim->batch || !sim->sorted || !sim->survivors ||
+	    !sim->everyone || !sim->regions || !sim->region_slots)
 		return -SIM_ERR_NOMEM;
 	for (uint32_t i = 0; i < SIM_BATCH; i++)
-		sim->everyone[i] = (uint16_t)i;
+		sim->everyone[i] = i;
 	for (uint32_t i = 0; i < count; i++) {
 		struct sim_stack stack = {0};
 		uint32_t place = i;
@@ -108,6 +116,8 @@ int sim_stacks_init(struct kona_sim *sim)
 		sim->stack_of_config[stacks[i].config_index] = i;
 		stacks[i].extends = i && stacks[i - 1].block_shift == stacks[i].block_shift &&
 				    stacks[i].sets % stacks[i - 1].sets == 0;
+		if (stacks[i].extends)
+			stacks[i - 1].next = &stacks[i];
 	}
 	return 0;
 }
@@ -165,6 +175,13 @@ static void note_footprint(struct kona_sim *sim, struct sim_region *region, uint
 	}
 }
 
+static void note_reuse(struct kona_sim *sim, uint32_t id)
+{
+	if (kona_reuse_note(sim->reuse_lines, id) ||
+	    kona_reuse_note(sim->reuse_pages, id >> (12 - sim->line_shift)))
+		sim->out_of_memory = 1;
+}
+
 void sim_push(struct kona_sim *sim, uint64_t line, enum sim_record_kind kind)
 {
 	uint32_t region_line_shift = KONA_SIM_REGION_SHIFT - sim->line_shift;
@@ -190,22 +207,55 @@ void sim_push(struct kona_sim *sim, uint64_t line, enum sim_record_kind kind)
 		region->times[in_region] = sim->now;
 	}
 	record->now = sim->now;
+	if (SIM_UNLIKELY(sim->reuse_lines) && kind != SIM_RECORD_WRITEBACK)
+		note_reuse(sim, record->id);
 	if (++sim->batch_count == SIM_BATCH)
 		sim_run_batch(sim);
 }
 
+/* Fills sorted[] with the listed records of the batch, by bucket, those of a bucket in order. */
+static void sort_by_bucket(struct kona_sim *sim, const struct sim_stack *stack,
+			   const uint32_t *list, uint32_t count)
+{
+	uint32_t start[SIM_BUCKETS] = {0};
+	uint32_t sum = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		start[(sim->batch[list[i]].line >> stack->line_shift) % SIM_BUCKETS]++;
+	for (uint32_t i = 0; i < SIM_BUCKETS; i++) {
+		uint32_t records = start[i];
+
+		start[i] = sum;
+		sum += records;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		const struct sim_record *record = &sim->batch[list[i]];
+
+		sim->sorted[start[(record->line >> stack->line_shift) % SIM_BUCKETS]++] = *record;
+	}
+}
+
 void sim_run_batch(struct kona_sim *sim)
 {
-	uint32_t kept = 0;
+	const struct sim_record *records = sim->batch;
+	const uint32_t *list = sim->everyone;
+	uint32_t left = sim->batch_count;
 
 	for (uint32_t i = 0; i < sim->config.stack_count && !sim->out_of_memory; i++) {
 		struct sim_stack *stack = &sim->stacks[i];
 
-		if (stack->extends)
-			kept = sim->scan(sim, stack, sim->survivors, kept, sim->survivors);
-		else
-			kept = sim->scan(sim, stack, sim->everyone, sim->batch_count,
-					 sim->survivors);
+		if (!stack->extends) {
+			records = sim->batch;
+			list = sim->everyone;
+			left = sim->batch_count;
+		}
+		if (stack->bucket_sets && records == sim->batch) {
+			sort_by_bucket(sim, stack, list, left);
+			records = sim->sorted;
+			list = sim->everyone;
+		}
+		left = sim->scan(sim, stack, records, list, left, sim->survivors);
+		list = sim->survivors;
 	}
 	sim->batch_count = 0;
 }
@@ -219,13 +269,25 @@ static uint64_t from(const uint64_t *histogram, uint32_t position)
 	return sum;
 }
 
+static void add_counts(const struct sim_histogram *hist, uint32_t ways,
+		       struct kona_sim_dram_counts *counts)
+{
+	for (uint32_t side = 0; side < KONA_SIM_SIDES; side++)
+		counts->misses[side] += from(hist->references[side], ways);
+	counts->writebacks += from(hist->writebacks, ways);
+	counts->writeback_lines += from(hist->lines, ways);
+}
+
 void kona_sim_dram_counts(const struct kona_sim *sim, uint32_t stack, uint32_t ways,
 			  struct kona_sim_dram_counts *counts)
 {
-	const struct sim_histogram *hist = &sim->stacks[sim->stack_of_config[stack]].hist;
+	uint32_t i = sim->stack_of_config[stack];
 
-	for (uint32_t side = 0; side < KONA_SIM_SIDES; side++)
-		counts->misses[side] = from(hist->references[side], ways);
-	counts->writebacks = from(hist->writebacks, ways);
-	counts->writeback_lines = from(hist->lines, ways);
+	*counts = (struct kona_sim_dram_counts){0};
+	add_counts(&sim->stacks[i].hist, ways, counts);
+	for (;; i--) {
+		add_counts(&sim->stacks[i].tail, ways, counts);
+		if (!sim->stacks[i].extends)
+			break;
+	}
 }

@@ -60,23 +60,46 @@ static VG_REGPARM(2) void touch(Addr address, struct site *site)
 	kona_sim_access(tool_sim, address, site->bytes, (enum kona_sim_kind)site->kind);
 }
 
+static void note_misses(Addr address, struct site *site, ULong misses)
+{
+	Bool writes = site->kind == KONA_SIM_WRITE || site->kind == KONA_SIM_MODIFY;
+	struct heap_site *heap;
+
+	site->l1_misses++;
+	site->dram_misses += misses;
+	site->dram_writes += writes ? misses : 0;
+	if (!tool_options.heap || !misses || site->kind == KONA_SIM_FETCH)
+		return;
+	heap = tool_heap_site(address);
+	heap->dram_misses += misses;
+	heap->dram_writes += writes ? misses : 0;
+}
+
 /* The same with patterns or attribution, which most runs do without. */
 static VG_REGPARM(2) void touch_and_note(Addr address, struct site *site)
 {
 	Bool writes = site->kind == KONA_SIM_WRITE || site->kind == KONA_SIM_MODIFY;
-	ULong before = tool_options.attribute ? ticks_of_dram() : 0;
+	Bool attributes = tool_options.attribute || tool_options.heap;
+	ULong before = attributes ? ticks_of_dram() : 0;
 
 	if (tool_pattern && site->kind != KONA_SIM_FETCH)
 		kona_pattern_note(tool_pattern, address, site->bytes, site->kind != KONA_SIM_WRITE,
 				  writes);
 	kona_sim_access(tool_sim, address, site->bytes, (enum kona_sim_kind)site->kind);
-	if (tool_options.attribute) {
-		ULong misses = ticks_of_dram() - before;
+	if (attributes)
+		note_misses(address, site, ticks_of_dram() - before);
+}
 
-		site->l1_misses++;
-		site->dram_misses += misses;
-		site->dram_writes += writes ? misses : 0;
-	}
+/* Every store, for its bytes; what the inline test would do comes after. */
+static VG_REGPARM(2) void touch_bytes(Addr address, struct site *site)
+{
+	const struct kona_sim_filter *filter = kona_sim_filter(tool_sim);
+	UInt line_shift = (UInt)__builtin_ctz(tool_config.line_bytes);
+	ULong base = filter->write[address >> line_shift & filter->data_mask];
+
+	kona_pattern_note_bytes(tool_pattern, address, site->bytes);
+	if (address - base > tool_config.line_bytes - site->bytes)
+		touch_and_note(address, site);
 }
 
 /* A conditional access: its count depends on the guard, so the helper keeps it. */
@@ -86,7 +109,10 @@ static VG_REGPARM(2) void touch_guarded(Addr address, struct site *site)
 		tool_counters.writes++;
 	else
 		tool_counters.reads++;
-	touch_and_note(address, site);
+	if (site->kind == KONA_SIM_WRITE && tool_options.bytes)
+		touch_bytes(address, site);
+	else
+		touch_and_note(address, site);
 }
 
 static struct site *new_site(UInt bytes, enum kona_sim_kind kind, Addr pc)
@@ -125,9 +151,13 @@ static void add_access(struct block *block, IRExpr *address, struct site *site)
 				: site->kind == KONA_SIM_FETCH ? filter->fetch
 							       : filter->write;
 	ULong mask = site->kind == KONA_SIM_FETCH ? filter->fetch_mask : filter->data_mask;
-	Bool notes = tool_pattern || tool_options.attribute;
+	Bool notes = tool_pattern || tool_options.attribute || tool_options.heap;
 	IRExpr *at, *entry, *past, *guard;
 
+	if (tool_options.bytes && table == filter->write) {
+		add_call(block, "touch_bytes", touch_bytes, address, site, NULL);
+		return;
+	}
 	at = binary(block, Iop_Shr64, Ity_I64, address,
 		    IRExpr_Const(IRConst_U8((UChar)(line_shift - 3))));
 	at = binary(block, Iop_And64, Ity_I64, at, constant(mask << 3));
@@ -298,7 +328,11 @@ IRSB *tool_instrument(VgCallbackClosure *closure, IRSB *in, const VexGuestLayout
 			continue;
 		note_statement(&block, st, in->tyenv);
 		addStmtToIRSB(block.out, st);
+		if (st->tag == Ist_IMark && tool_options.heap)
+			tool_heap_at_start(block.out, (Addr)st->Ist.IMark.addr);
 	}
 	add_counts(&block);
+	if (tool_options.heap && in->jumpkind == Ijk_Ret)
+		tool_heap_at_return(block.out);
 	return block.out;
 }

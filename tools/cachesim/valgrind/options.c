@@ -61,7 +61,10 @@ Bool tool_process_option(const HChar *argument)
 	} else if (VG_BOOL_CLO(argument, "--fetches", tool_options.fetches)) {
 	} else if (VG_BOOL_CLO(argument, "--private-cores", tool_options.private_cores)) {
 	} else if (VG_BOOL_CLO(argument, "--patterns", tool_options.patterns)) {
+	} else if (VG_BOOL_CLO(argument, "--bytes", tool_options.bytes)) {
+	} else if (VG_BOOL_CLO(argument, "--reuse", tool_config.reuse)) {
 	} else if (VG_BOOL_CLO(argument, "--attribute", tool_options.attribute)) {
+	} else if (VG_BOOL_CLO(argument, "--heap", tool_options.heap)) {
 	} else if (VG_BOOL_CLO(argument, "--children", tool_options.children)) {
 	} else if (VG_BINT_CLO(argument, "--window", window, 1, 1000000000000000LL)) {
 		tool_options.window = (ULong)window;
@@ -99,7 +102,10 @@ void tool_print_usage(void)
 	 "    --private-cores=yes|no an L1 and L2 per thread [no]\n"
 	 "    --patterns=yes|no      lines per page and window [no]\n"
 	 "    --window=N             instructions per window [100000000]\n"
+	 "    --bytes=yes|no         with --patterns: distinct bytes written, too [no]\n"
+	 "    --reuse=yes|no         reuse distances of lines and pages [no]\n"
 	 "    --attribute=yes|no     misses by source line [no]\n"
+	 "    --heap=yes|no          misses and dirty lines by allocation site [no]\n"
 	 "    --children=yes|no      forked children write FILE.PID [no]\n"
 	 "    --simd=portable|avx2|best\n");
 }

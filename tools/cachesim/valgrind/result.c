@@ -4,41 +4,21 @@
  * temporary name and renamed, so that a file that exists is whole.
  */
 #include "pub_tool_clientstate.h"
-#include "pub_tool_debuginfo.h"
 #include "pub_tool_libcfile.h"
 #include "pub_tool_libcproc.h"
-#include "pub_tool_mallocfree.h"
 #include "pub_tool_vki.h"
 
 #include "tool.h"
 
-enum { SOURCE_LINES_MAX = 1 << 16, SOURCE_LINES_SHOWN = 40 };
-
 static VgFile *file;
-
-static void print_string(const HChar *text)
-{
-	VG_(fprintf)(file, "\"");
-	for (; *text; text++) {
-		UChar c = (UChar)*text;
-
-		if (c == '"' || c == '\\')
-			VG_(fprintf)(file, "\\%c", c);
-		else if (c < 0x20 || c >= 0x7f)
-			VG_(fprintf)(file, "\\u00%02x", c);
-		else
-			VG_(fprintf)(file, "%c", c);
-	}
-	VG_(fprintf)(file, "\"");
-}
 
 static void print_command(void)
 {
 	VG_(fprintf)(file, "  \"command\": [");
-	print_string(VG_(args_the_exename));
+	tool_write_string(file, VG_(args_the_exename));
 	for (Word i = 0; i < VG_(sizeXA)(VG_(args_for_client)); i++) {
 		VG_(fprintf)(file, ", ");
-		print_string(*(HChar **)VG_(indexXA)(VG_(args_for_client), i));
+		tool_write_string(file, *(HChar **)VG_(indexXA)(VG_(args_for_client), i));
 	}
 	VG_(fprintf)(file, "],\n");
 }
@@ -83,10 +63,10 @@ static void print_counts(void)
 	 (ULong)counts.dram[KONA_SIM_SIDE_FETCH], (ULong)counts.l3_writebacks);
 }
 
-static void print_histogram(const HChar *name, const uint64_t *counts)
+static void print_histogram(const HChar *name, const uint64_t *counts, UInt count)
 {
 	VG_(fprintf)(file, "    \"%s\": [", name);
-	for (UInt i = 0; i <= KONA_PATTERN_LINES; i++)
+	for (UInt i = 0; i < count; i++)
 		VG_(fprintf)(file, "%s%llu", i ? ", " : "", (ULong)counts[i]);
 	VG_(fprintf)(file, "],\n");
 }
@@ -97,9 +77,10 @@ static void print_window(const struct kona_pattern_window *w)
 	(file,
 	 "{\"instructions\": %llu, \"pages\": %llu, \"pages_dirty\": %llu, "
 	 "\"regions_dirty\": %llu, \"lines_read\": %llu, \"lines_written\": %llu, "
-	 "\"runs_written\": %llu}",
+	 "\"runs_written\": %llu, \"bytes_written\": %llu}",
 	 (ULong)w->instructions, (ULong)w->pages, (ULong)w->pages_dirty, (ULong)w->regions_dirty,
-	 (ULong)w->lines_read, (ULong)w->lines_written, (ULong)w->runs_written);
+	 (ULong)w->lines_read, (ULong)w->lines_written, (ULong)w->runs_written,
+	 (ULong)w->bytes_written);
 }
 
 static void print_patterns(void)
@@ -109,10 +90,10 @@ static void print_patterns(void)
 	VG_(fprintf)
 	(file, "  \"patterns\": {\n    \"windows\": %llu,\n    \"lost_pages\": %llu,\n",
 	 (ULong)p->windows, (ULong)p->lost_pages);
-	print_histogram("lines_read_per_page", p->read_per_page);
-	print_histogram("lines_written_per_page", p->written_per_page);
-	print_histogram("read_run_lines", p->read_run);
-	print_histogram("written_run_lines", p->written_run);
+	print_histogram("lines_read_per_page", p->read_per_page, KONA_PATTERN_LINES + 1);
+	print_histogram("lines_written_per_page", p->written_per_page, KONA_PATTERN_LINES + 1);
+	print_histogram("read_run_lines", p->read_run, KONA_PATTERN_LINES + 1);
+	print_histogram("written_run_lines", p->written_run, KONA_PATTERN_LINES + 1);
 	VG_(fprintf)(file, "    \"total\": ");
 	print_window(&p->total);
 	VG_(fprintf)(file, ",\n    \"series\": [");
@@ -123,84 +104,17 @@ static void print_patterns(void)
 	VG_(fprintf)(file, "\n    ]\n  },\n");
 }
 
-struct source_line {
-	HChar *name; /* FILE:LINE, or a function where there is no line */
-	ULong l1_misses, dram_misses, dram_writes;
-};
-
-static Int by_misses(const void *a, const void *b)
+static void print_reuse(void)
 {
-	const struct source_line *x = a, *y = b;
+	const struct kona_sim_reuse_counts *lines = kona_sim_reuse_lines(tool_sim);
+	const struct kona_sim_reuse_counts *pages = kona_sim_reuse_pages(tool_sim);
 
-	return x->dram_misses < y->dram_misses ? 1 : x->dram_misses > y->dram_misses ? -1 : 0;
-}
-
-static Int by_name(const void *a, const void *b)
-{
-	return VG_(strcmp)(((const struct source_line *)a)->name,
-			   ((const struct source_line *)b)->name);
-}
-
-static void name_site(const struct site *site, struct source_line *line)
-{
-	const HChar *name, *directory;
-	HChar text[512];
-	UInt number;
-	DiEpoch now = VG_(current_DiEpoch)();
-
-	if (VG_(get_filename_linenum)(now, site->pc, &name, &directory, &number))
-		VG_(snprintf)(text, sizeof(text), "%s:%u", name, number);
-	else if (VG_(get_fnname)(now, site->pc, &name))
-		VG_(snprintf)(text, sizeof(text), "%s", name);
-	else
-		VG_(snprintf)(text, sizeof(text), "0x%lx", site->pc);
-	line->name = VG_(strdup)("kona-sim.line", text);
-}
-
-/* Sites to source lines: name them, sort by name, merge neighbours, sort by misses. */
-static UInt collect_lines(struct source_line *lines)
-{
-	UInt count = 0, merged = 0;
-
-	for (const struct site *site = tool_sites; site && count < SOURCE_LINES_MAX;
-	     site = site->next) {
-		if (!site->dram_misses)
-			continue;
-		name_site(site, &lines[count]);
-		lines[count].l1_misses = site->l1_misses;
-		lines[count].dram_misses = site->dram_misses;
-		lines[count].dram_writes = site->dram_writes;
-		count++;
-	}
-	VG_(ssort)(lines, count, sizeof(*lines), by_name);
-	for (UInt i = 0; i < count; i++) {
-		if (merged && VG_STREQ(lines[merged - 1].name, lines[i].name)) {
-			lines[merged - 1].l1_misses += lines[i].l1_misses;
-			lines[merged - 1].dram_misses += lines[i].dram_misses;
-			lines[merged - 1].dram_writes += lines[i].dram_writes;
-		} else {
-			lines[merged++] = lines[i];
-		}
-	}
-	VG_(ssort)(lines, merged, sizeof(*lines), by_misses);
-	return merged;
-}
-
-static void print_lines(void)
-{
-	struct source_line *lines = VG_(calloc)("kona-sim.lines", SOURCE_LINES_MAX, sizeof(*lines));
-	UInt count = collect_lines(lines);
-
-	VG_(fprintf)(file, "  \"source_lines\": [");
-	for (UInt i = 0; i < count && i < SOURCE_LINES_SHOWN; i++) {
-		VG_(fprintf)(file, "%s\n    {\"line\": ", i ? "," : "");
-		print_string(lines[i].name);
-		VG_(fprintf)
-		(file, ", \"calls\": %llu, \"dram_refs\": %llu, \"dram_write_refs\": %llu}",
-		 lines[i].l1_misses, lines[i].dram_misses, lines[i].dram_writes);
-	}
-	VG_(fprintf)(file, "\n  ],\n");
-	VG_(free)(lines);
+	VG_(fprintf)(file, "  \"reuse\": {\n");
+	print_histogram("lines", lines->distance, KONA_SIM_REUSE_BUCKETS);
+	print_histogram("pages", pages->distance, KONA_SIM_REUSE_BUCKETS);
+	VG_(fprintf)
+	(file, "    \"lines_cold\": %llu,\n    \"pages_cold\": %llu\n  },\n", (ULong)lines->cold,
+	 (ULong)pages->cold);
 }
 
 static void print_dram(void)
@@ -249,8 +163,12 @@ Bool tool_write_result(const HChar *path, const HChar *end)
 	print_counts();
 	if (tool_pattern)
 		print_patterns();
+	if (tool_config.reuse)
+		print_reuse();
 	if (tool_options.attribute)
-		print_lines();
+		tool_write_lines(file);
+	if (tool_options.heap)
+		tool_write_heap(file);
 	print_dram();
 	VG_(fclose)(file);
 	if (VG_(rename)(temporary, path)) {
