@@ -3,8 +3,9 @@
  * Drawing of plots.
  *
  * Walk: fit both axes to the data, then grid and tick labels, reference lines, the series, and
- * their names: to the right of the last point for lines (moved apart where they would overlap),
- * above the plot for bars. State: one struct drawing per plot. Nothing fails but the stream.
+ * their names: to the right of the rightmost point for lines (moved apart where they would
+ * overlap), above the plot for bars. State: one struct drawing per plot. Nothing fails but the
+ * stream.
  */
 #include "report/svg.h"
 
@@ -220,7 +221,8 @@ static void draw_bars(const struct drawing *d, size_t index)
 	}
 }
 
-/* Names beside the last points, top to bottom, each at least a line's height below the one above.
+/* Names beside the rightmost points, top to bottom, each at least a line's height below the one
+ * above.
  */
 static void draw_names_beside(const struct drawing *d)
 {
@@ -231,10 +233,16 @@ static void draw_names_beside(const struct drawing *d)
 	for (size_t s = 0; s < count; s++) {
 		const struct kona_plot_series *series = &d->plot->series[s];
 		size_t place = s;
+		double rightmost = 0;
 
-		for (size_t i = 0; i < series->count; i++)
-			if (!isnan(place_y(d, series->y[i])))
-				at[s] = place_y(d, series->y[i]);
+		for (size_t i = 0; i < series->count; i++) {
+			double x = place_x(d, series->x[i]);
+
+			if (isnan(place_y(d, series->y[i])) || !(x >= rightmost))
+				continue;
+			rightmost = x;
+			at[s] = place_y(d, series->y[i]);
+		}
 		for (; place && at[order[place - 1]] > at[s]; place--)
 			order[place] = order[place - 1];
 		order[place] = s;
