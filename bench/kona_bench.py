@@ -20,11 +20,14 @@ class Failure(Exception):
 def catch_signals():
     """A signal that ends us runs every `finally` first."""
 
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
     def leave(number, frame):
-        signal.signal(number, signal.SIG_IGN)
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
         raise SystemExit(128 + number)
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in numbers:
         signal.signal(number, leave)
 
 
@@ -43,10 +46,9 @@ class Program:
     """A program, under `kona run` if local_bytes is given; ends with the `with` block."""
 
     def __init__(self, build, command, local_bytes=None, dirty="lines", **popen):
-        self.build = Path(build)
-        self.under_kona = local_bytes is not None
-        if self.under_kona:
-            command = [str(self.build / "kona"), "run", f"--local={local_bytes}",
+        self.build = build
+        if local_bytes is not None:
+            command = [str(Path(build) / "kona"), "run", f"--local={local_bytes}",
                        f"--dirty={dirty}", "--"] + command
         self.process = subprocess.Popen(command, **popen)
 
@@ -64,7 +66,7 @@ class Program:
 
     def snapshot(self):
         """The counters of the runtime as they stand now, and the first Kona process."""
-        told = subprocess.run([self.build / "bench/stats-now", str(self.process.pid)],
+        told = subprocess.run([Path(self.build) / "bench/stats-now", str(self.process.pid)],
                               stdout=subprocess.PIPE, check=True)
         report = json.loads(told.stdout)
         return report["totals"] | {"pid": report["processes"][0]["pid"]}
