@@ -4,6 +4,7 @@ our own. All is undone at the end of the `with` block; swap that was there befor
 
 import os
 import subprocess
+import threading
 from pathlib import Path
 
 from kona_bench import Failure, wait_for
@@ -13,6 +14,7 @@ GROUPS = Path("/sys/fs/cgroup/memory")
 PAGE_CLUSTER = Path("/proc/sys/vm/page-cluster")
 SIZE_BYTES = 1 << 30
 PRIORITY = "32767"  # above any other swap: ours is used first
+NUDGE_BYTES = 256 << 10
 
 
 def why_not():
@@ -31,6 +33,11 @@ class ZramSwap:
         self.group = GROUPS / f"kona-demo-{os.getpid()}"
         self.device = self.number = None
         self.swapping = False
+        self.limit_bytes = -1
+        self.nudges = 0
+        self.lock = threading.Lock()  # of the limit
+        self.leaving = threading.Event()
+        self.nudger = threading.Thread(target=self._nudge, daemon=True)
         self.page_cluster = PAGE_CLUSTER.read_text()
         try:
             self._set_up()
@@ -51,9 +58,14 @@ class ZramSwap:
         PAGE_CLUSTER.write_text("0")
         self.group.mkdir()
         (self.group / "memory.swappiness").write_text("100")
+        # Linux 6.18 gives up on a small group now and then, with all of it reclaimable, and kills
+        # the process. So the killer stays off, and whoever it would have killed is let go on.
+        (self.group / "memory.oom_control").write_text("1")
+        self.nudger.start()
 
     def __exit__(self, *ignored):
         """Every step is tried, whatever became of the one before."""
+        self.leaving.set()
         steps = [lambda: PAGE_CLUSTER.write_text(self.page_cluster)]
         if self.group.exists():
             steps += [self.remove_limit, lambda: wait_for("leaving the cgroup", self._remove_group)]
@@ -85,15 +97,36 @@ class ZramSwap:
     def usage_bytes(self):
         return int((self.group / "memory.usage_in_bytes").read_text())
 
-    def limit(self, bytes_):
-        (self.group / "memory.limit_in_bytes").write_text(str(bytes_))
+    def _write_limit(self, limit_bytes):
+        (self.group / "memory.limit_in_bytes").write_text(str(limit_bytes))
+
+    def limit(self, limit_bytes):
+        """-1: none."""
+        with self.lock:
+            self._write_limit(limit_bytes)
+            self.limit_bytes = limit_bytes
 
     def remove_limit(self):
         self.limit(-1)
         (self.group / "memory.force_empty").write_text("0")
 
+    def _nudge(self):
+        """A limit that is raised wakes who waits for memory; a moment later it is as before."""
+        while not self.leaving.wait(0.005):
+            try:
+                if "under_oom 1" not in (self.group / "memory.oom_control").read_text():
+                    continue
+                with self.lock:
+                    if self.limit_bytes >= 0:
+                        self._write_limit(self.limit_bytes + NUDGE_BYTES)
+                        self._write_limit(self.limit_bytes)
+                self.nudges += 1
+            except OSError:
+                continue  # the group is busy, or gone
+
     def counters(self):
-        """Page faults that read from swap, and pages written to it, on the whole machine."""
+        """Pages read from swap and written to it, on the whole machine."""
         counts = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
         return {"swapped_in_pages": int(counts["pswpin"]),
-                "swapped_out_pages": int(counts["pswpout"])}
+                "swapped_out_pages": int(counts["pswpout"]),
+                "rescues": self.nudges}
