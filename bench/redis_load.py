@@ -144,8 +144,9 @@ class Redis:
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL,
                  "preexec_fn": on_cpus(self.load_cpus)}
         rates = []
-        with Program(None, command + ["GET", "key:__rand_int__"], **quiet), \
-             Program(None, command + ["SET", "key:__rand_int__", NEW_VALUE.decode()], **quiet):
+        get, set_ = ["GET", "key:__rand_int__"], ["SET", "key:__rand_int__", NEW_VALUE.decode()]
+        with Program(None, command + get, **quiet) as gets, \
+             Program(None, command + set_, **quiet) as sets:
             time.sleep(seconds)
             before_windows()
             first = last = self.served()
@@ -155,4 +156,6 @@ class Redis:
                 now, now_time = self.served(), time.monotonic()
                 rates.append((now - last) / (now_time - last_time))
                 last, last_time = now, now_time
+            if gets.process.poll() is not None or sets.process.poll() is not None:
+                raise Failure("redis-benchmark ended early")
         return rates, last - first
