@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import signal
 import statistics
 import subprocess
@@ -70,6 +71,39 @@ class Program:
                               stdout=subprocess.PIPE, check=True)
         report = json.loads(told.stdout)
         return report["totals"] | {"pid": report["processes"][0]["pid"]}
+
+
+def on_cpus(cpus, before=None):
+    """For a child before it executes."""
+
+    def prepare():
+        if cpus:
+            os.sched_setaffinity(0, cpus)
+        if before:
+            before()
+
+    return prepare
+
+
+def _proc_bytes(pid, file, field):
+    found = re.search(rf"^{field}:\s*(\d+) kB", Path(f"/proc/{pid}/{file}").read_text(), re.M)
+    if not found:
+        raise Failure(f"process {pid} tells no {field}")
+    return int(found[1]) * 1024
+
+
+def anonymous_bytes(pid):
+    """Resident memory that is no file's: exact, unlike that of /proc/PID/status."""
+    return _proc_bytes(pid, "smaps_rollup", "Anonymous")
+
+
+def kernel_table_bytes(pid):
+    return _proc_bytes(pid, "status", "VmPTE")
+
+
+def note_load():
+    if os.getloadavg()[0] > 1:
+        print(f"This machine is busy (load average {os.getloadavg()[0]:.1f}): expect noise.")
 
 
 # Counters that only grow: of a phase, the difference counts.

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from kona_bench import Failure, Program, wait_for
+from kona_bench import Failure, Program, on_cpus, wait_for
 
 VALUE_BYTES = 100
 CLIENTS = 25  # each of the two load generators
@@ -31,18 +31,6 @@ def value_of(key):
 
 def pack(*words):
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words)
-
-
-def on_cpus(cpus, before=None):
-    """For a child before it executes."""
-
-    def prepare():
-        if cpus:
-            os.sched_setaffinity(0, cpus)
-        if before:
-            before()
-
-    return prepare
 
 
 def split_cpus():
@@ -126,10 +114,6 @@ class Redis:
         for key, reply in self._in_batches(lambda key: pack(b"GET", b"key:%012d" % key)):
             if reply not in (value_of(key), NEW_VALUE):
                 raise Failure(f"key {key} holds {reply[:40]!r}, which nobody wrote")
-
-    def resident_bytes(self):
-        text = Path(f"/proc/{self.pid}/smaps_rollup").read_text()
-        return int(re.search(r"^Anonymous: *(\d+)", text, re.M)[1]) * 1024
 
     def served(self):
         """GETs and SETs so far."""
