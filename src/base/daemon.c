@@ -17,6 +17,17 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+void kona_daemon_guard_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 static void notify_manager(const char *state)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
@@ -80,6 +91,14 @@ enum kona_daemon_owner kona_daemon_owner_state(int owner_fd, int *left)
 		else
 			return *left ? KONA_OWNER_LEFT : KONA_OWNER_DIED;
 	}
+}
+
+void kona_daemon_hush(void)
+{
+	KONA_CLOSE int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	if (null >= 0)
+		dup2(null, STDERR_FILENO);
 }
 
 void kona_daemon_remove_private(const char *folder)

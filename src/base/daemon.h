@@ -9,6 +9,13 @@
 #include "base/compiler.h"
 
 /*
+ * Opens /dev/null, close-on-exec, for each of the three standard descriptors that is closed: else
+ * the next file or socket would take its number, and a message would be written into it. Call
+ * first.
+ */
+void kona_daemon_guard_standard_fds(void);
+
+/*
  * Tells that the daemon is ready: "READY=1" to $NOTIFY_SOCKET, where the service manager set it,
  * and the line "ready" to ready_fd, where that is not -1. Failures are not worth ending for.
  */
@@ -33,6 +40,11 @@ enum kona_daemon_owner {
  * Reads the owner pipe without blocking. *left remembers a byte that was seen; start with 0.
  */
 enum kona_daemon_owner kona_daemon_owner_state(int owner_fd, int *left);
+
+/*
+ * Lets go of standard error, on which whoever started us may wait for an end.
+ */
+void kona_daemon_hush(void);
 
 /* Removes the files that a private rack keeps in its folder, and the folder when it is empty. */
 void kona_daemon_remove_private(const char *folder);

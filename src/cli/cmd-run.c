@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/daemon.h"
 #include "base/log.h"
 #include "base/units.h"
 #include "cli/command.h"
@@ -200,6 +201,7 @@ int kona_cmd_run(int argc, char **argv)
 	char library[PATH_MAX];
 	int status;
 
+	kona_daemon_guard_standard_fds();
 	kona_log_name(argv[0]);
 	argp_err_exit_status = KONA_EXIT_OURS;
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &o);

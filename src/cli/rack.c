@@ -64,6 +64,9 @@ static KONA_NORETURN void become_daemon(const struct daemon_start *start, const 
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	dup2(null, STDIN_FILENO);
 	dup2(null, STDOUT_FILENO);
+	/* Ours was closed: kona_daemon_guard_standard_fds(). */
+	if (fcntl(STDERR_FILENO, F_GETFD) & FD_CLOEXEC)
+		dup2(null, STDERR_FILENO);
 	keep_open(start->owner_fd);
 	keep_open(start->extra_fd);
 	keep_open(start->ready_fd);
@@ -78,8 +81,15 @@ static KONA_NORETURN void become_daemon(const struct daemon_start *start, const 
 	_exit(KONA_EXIT_OURS);
 }
 
-/* Reads a line from a daemon; false at the end of the pipe, or when it takes too long. */
-static bool hear(int ready_fd, const char *wanted, int timeout_ms)
+enum heard {
+	HEARD_END,     /* of the pipe: the daemon has ended */
+	HEARD_WANTED,  /* the line */
+	HEARD_OTHER,   /* another line */
+	HEARD_NOTHING, /* in time */
+};
+
+/* Reads a line from a daemon. */
+static enum heard hear(int ready_fd, const char *wanted, int timeout_ms)
 {
 	struct pollfd polled = {.fd = ready_fd, .events = POLLIN};
 	uint64_t end_ns = kona_now_ns() + (uint64_t)timeout_ms * 1000000;
@@ -93,15 +103,17 @@ static bool hear(int ready_fd, const char *wanted, int timeout_ms)
 
 		if (rc < 0 && errno == EINTR)
 			continue;
-		if (rc <= 0 || read(ready_fd, text + used, 1) <= 0)
-			return false;
+		if (rc <= 0)
+			return HEARD_NOTHING;
+		if (read(ready_fd, text + used, 1) <= 0)
+			return HEARD_END;
 		if (text[used] == '\n') {
 			text[used] = 0;
-			return !strcmp(text, wanted);
+			return strcmp(text, wanted) ? HEARD_OTHER : HEARD_WANTED;
 		}
 		used++;
 	}
-	return false;
+	return HEARD_OTHER;
 }
 
 static int start_daemon(struct daemon_start *start, pid_t *ret_pid, int *ret_ready_fd)
@@ -130,7 +142,7 @@ static int start_daemon(struct daemon_start *start, pid_t *ret_pid, int *ret_rea
 	}
 	*ret_pid = pid;
 	*ret_ready_fd = ready[0];
-	if (hear(ready[0], "ready", START_MS))
+	if (hear(ready[0], "ready", START_MS) == HEARD_WANTED)
 		return 0;
 	kona_error("%s did not start", start->name);
 	return KONA_EXIT_OURS;
@@ -299,50 +311,51 @@ int kona_run_rack_start(struct kona_run_rack *rack, const struct kona_rack_wish 
 	return status;
 }
 
-void kona_run_rack_reap(struct kona_run_rack *rack)
+/* One line when a daemon ended otherwise than in order. */
+static void reap(pid_t *pid, const char *name, int options)
 {
-	struct {
-		pid_t *pid;
-		const char *name;
-	} daemons[] = {{&rack->memd, "kona-memd"}, {&rack->rackd, "kona-rackd"}};
 	int status;
 
-	for (size_t i = 0; i < KONA_ARRAY_LEN(daemons); i++) {
-		if (*daemons[i].pid <= 0 || waitpid(*daemons[i].pid, &status, WNOHANG) <= 0)
-			continue;
-		*daemons[i].pid = 0;
-		if (rack->owner_fd < 0)
-			continue;
-		if (WIFSIGNALED(status))
-			kona_error("the private %s was ended by signal %d", daemons[i].name,
-				   WTERMSIG(status));
-		else
-			kona_error("the private %s ended with status %d", daemons[i].name,
-				   WEXITSTATUS(status));
-	}
+	if (*pid <= 0 || waitpid(*pid, &status, options) <= 0)
+		return;
+	*pid = 0;
+	if (WIFSIGNALED(status))
+		kona_error("the private %s was ended by signal %d", name, WTERMSIG(status));
+	else if (WEXITSTATUS(status))
+		kona_error("the private %s ended with status %d", name, WEXITSTATUS(status));
+}
+
+void kona_run_rack_reap(struct kona_run_rack *rack)
+{
+	reap(&rack->memd, "kona-memd", WNOHANG);
+	reap(&rack->rackd, "kona-rackd", WNOHANG);
 }
 
 void kona_run_rack_release(struct kona_run_rack *rack)
 {
-	bool staying = false;
+	enum heard memd = HEARD_NOTHING;
 
 	if (rack->owner_fd >= 0) {
+		/* The program has started, or never will: nobody inherits this. */
+		signal(SIGPIPE, SIG_IGN);
 		if (write(rack->owner_fd, "", 1) < 0) {
 			/* memd is gone already. */
 		}
 		close(rack->owner_fd);
 		rack->owner_fd = -1;
 	}
-	/* The end of the pipe is memd's end; a word is that leases go on. */
 	if (rack->ready_fd[MEMD] >= 0)
-		staying = hear(rack->ready_fd[MEMD], "staying", END_MS);
-	if (!staying && rack->ready_fd[RACKD] >= 0)
-		hear(rack->ready_fd[RACKD], "", END_MS);
+		memd = hear(rack->ready_fd[MEMD], "staying", END_MS);
+	if (memd == HEARD_END)
+		reap(&rack->memd, "kona-memd", 0);
+	/* While leases go on, so does rackd. */
+	if (memd != HEARD_WANTED && rack->ready_fd[RACKD] >= 0 &&
+	    hear(rack->ready_fd[RACKD], "", END_MS) == HEARD_END)
+		reap(&rack->rackd, "kona-rackd", 0);
 	for (int i = 0; i < 2; i++)
 		if (rack->ready_fd[i] >= 0)
 			close(rack->ready_fd[i]);
-	kona_run_rack_reap(rack);
 	/* Already gone, unless both daemons were killed. */
-	if (!staying && rack->folder[0])
+	if (memd != HEARD_WANTED && rack->folder[0])
 		kona_daemon_remove_private(rack->folder);
 }

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -19,6 +20,10 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "memnode/reply.h"
+
+enum {
+	GRACE_MS = 20,
+};
 
 static const struct timeval hello_deadline = {10, 0};
 static const struct timeval pause_time = {0, 100000};
@@ -42,6 +47,25 @@ static void tell(struct kona_broker *broker, pid_t pid, const char *what)
 	broker->untold = 0;
 }
 
+/*
+ * The descriptor that came along, or -1. Alignment leaves room for a second one; the kernel closes
+ * those for which there is none.
+ */
+static int take_one(struct cmsghdr *header)
+{
+	size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	int fd, first = -1;
+
+	for (size_t i = 0; i < count; i++) {
+		memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
+		if (!i)
+			first = fd;
+		else
+			close(fd);
+	}
+	return first;
+}
+
 /* Reads one packet. Returns its size, 0 at the end, -errno; *ret_passed is -1 or a descriptor. */
 static ssize_t receive(int connection, union kona_broker_request *request, int *ret_passed)
 {
@@ -60,11 +84,9 @@ static ssize_t receive(int connection, union kona_broker_request *request, int *
 	*ret_passed = -1;
 	if (got < 0)
 		return -errno;
-	/* There is room for one descriptor; the kernel closes the rest. */
 	header = CMSG_FIRSTHDR(&message);
-	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
-	    header->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(ret_passed, CMSG_DATA(header), sizeof(int));
+	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
+		*ret_passed = take_one(header);
 	return got;
 }
 
@@ -119,6 +141,18 @@ static void greet(struct kona_broker *broker, int connection)
 		kona_tenant_end(tenant);
 }
 
+/* A client sends its HELLO right away, and would see a broken pipe if we closed before. */
+static void hear_hello(int connection)
+{
+	struct pollfd polled = {.fd = connection, .events = POLLIN};
+	union kona_broker_request request;
+
+	if (poll(&polled, 1, GRACE_MS) > 0 &&
+	    recv(connection, &request, sizeof(request), MSG_DONTWAIT) < 0) {
+		/* It is told all the same. */
+	}
+}
+
 /* No descriptor is left: spends the reserved one on telling so. */
 static void turn_away(struct kona_broker *broker)
 {
@@ -128,6 +162,7 @@ static void turn_away(struct kona_broker *broker)
 		close(broker->reserve);
 	connection = accept4(broker->listener, NULL, NULL, SOCK_CLOEXEC);
 	if (connection >= 0) {
+		hear_hello(connection);
 		if (kona_reply_welcome(connection, -EMFILE, 0, 0, broker->tenants->node_name,
 				       "kona-memd has no descriptor left")) {
 			/* It sees the end of the connection. */

@@ -211,6 +211,7 @@ static void on_owner(evutil_socket_t fd, short what, void *with)
 	kona_broker_sweep(&d->broker);
 	for (struct kona_tenant *t = TAILQ_FIRST(&d->tenants.list); t; t = TAILQ_NEXT(t, link))
 		if (t->connection >= 0) {
+			kona_daemon_hush();
 			kona_daemon_say(d->options.ready_fd, "staying");
 			break;
 		}
@@ -308,6 +309,7 @@ int main(int argc, char **argv)
 	static struct daemon d;
 	int rc, status;
 
+	kona_daemon_guard_standard_fds();
 	kona_log_name("kona-memd");
 	argp_program_version = "kona-memd " KONA_VERSION;
 	argp_err_exit_status = 1;

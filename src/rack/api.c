@@ -245,6 +245,7 @@ void kona_rack_api(struct kona_rack *rack, const char *method, const char *path,
 	struct kona_rack_answer answer;
 	const char *allow = NULL;
 	bool reads = !strcmp(method, "GET");
+	uint64_t errors = rack->state_errors;
 
 	rack->requests++;
 	for (size_t i = 0; i < KONA_ARRAY_LEN(routes); i++) {
@@ -272,6 +273,8 @@ void kona_rack_api(struct kona_rack *rack, const char *method, const char *path,
 		ret_answer->allow = allow;
 	}
 out:
+	if (rack->state_errors != errors)
+		kona_rack_store_recover(&rack->store);
 	if (ret_answer->status >= 400)
 		rack->refused++;
 }

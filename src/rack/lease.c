@@ -163,8 +163,11 @@ int kona_rack_grant(struct kona_rack *rack, int64_t lease, int64_t count, int64_
 	if (!rc &&
 	    kona_rack_run(kona_rack_query(&rack->store, KONA_SQL_SLABS_DROP_AFTER, lease, have)))
 		rc = kona_rack_state_failed(rack);
-	if (!rc)
+	if (!rc) {
+		/* Only its node asks for a lease: so it lives, though it may have been paused. */
+		kona_rack_hear(rack, asked.node);
 		rc = check_quota(rack, &asked);
+	}
 	if (!rc)
 		rc = choose_node(rack, &asked, &node);
 	if (!rc)

@@ -158,6 +158,9 @@ static int serve(const struct options *o, struct kona_rack *rack, int signals, b
 	if (!o->private_folder)
 		kona_info("listening at %s, state in %s", listener.address, o->state);
 	kona_daemon_ready(o->ready_fd);
+	/* From now on, memd tells its programs what goes wrong. */
+	if (o->private_folder)
+		kona_daemon_hush();
 	*ret_orphan = wait_for_end(signals, o->owner_fd);
 	kona_rack_serve_stop(daemon);
 	kona_rack_unlisten(&listener);
@@ -182,6 +185,7 @@ int main(int argc, char **argv)
 	int signals, status = 1;
 	bool orphan = false;
 
+	kona_daemon_guard_standard_fds();
 	kona_log_name("kona-rackd");
 	argp_program_version = "kona-rackd " KONA_VERSION;
 	argp_err_exit_status = 1;

@@ -72,6 +72,14 @@ static struct kona_rack_heard *place_heard(struct kona_rack *rack, int64_t node)
 	return heard;
 }
 
+void kona_rack_hear(struct kona_rack *rack, int64_t node)
+{
+	struct kona_rack_heard *heard = place_heard(rack, node);
+
+	if (heard)
+		heard->when_ns = kona_now_ns();
+}
+
 /* Finds the node's identifier, or takes a new one. */
 static int identify(struct kona_rack *rack, const struct kona_rack_registration *registration,
 		    int64_t *ret_node)
@@ -186,15 +194,11 @@ static int check_instance(struct kona_rack *rack, int64_t node, const char *inst
 
 int kona_rack_heartbeat(struct kona_rack *rack, int64_t node, const char *instance)
 {
-	struct kona_rack_heard *heard;
 	int rc = check_instance(rack, node, instance);
 
-	if (rc)
-		return rc;
-	heard = place_heard(rack, node);
-	if (heard)
-		heard->when_ns = kona_now_ns();
-	return 0;
+	if (!rc)
+		kona_rack_hear(rack, node);
+	return rc;
 }
 
 int kona_rack_leave(struct kona_rack *rack, int64_t node, const char *instance)

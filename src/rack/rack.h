@@ -52,6 +52,9 @@ void kona_rack_free(struct kona_rack *rack);
 /* Fills rack->why from the state file's last failure; returns -EIO. */
 int kona_rack_state_failed(struct kona_rack *rack);
 
+/* The node gives a sign of life. Forgotten without memory. */
+void kona_rack_hear(struct kona_rack *rack, int64_t node);
+
 /* Has the node been heard of within the deadline? */
 bool kona_rack_is_up(const struct kona_rack *rack, int64_t node);
 

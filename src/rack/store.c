@@ -155,6 +155,14 @@ void kona_rack_rollback(struct kona_rack_store *store)
 	}
 }
 
+void kona_rack_store_recover(struct kona_rack_store *store)
+{
+	if (sqlite3_wal_checkpoint_v2(store->database, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL,
+				      NULL)) {
+		/* Still no room, or the disk is broken: the next request tells. */
+	}
+}
+
 int kona_rack_next_id(struct kona_rack_store *store, const char *name, int64_t *ret_id)
 {
 	sqlite3_stmt *statement = kona_rack_query(store, KONA_SQL_NEXT_ID, name);

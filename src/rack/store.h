@@ -77,6 +77,9 @@ void kona_rack_rollback(struct kona_rack_store *store);
 KONA_MUST_CHECK int kona_rack_next_id(struct kona_rack_store *store, const char *name,
 				      int64_t *ret_id);
 
+/* After a failure: folds the log into the file, which makes room where the disk was full. */
+void kona_rack_store_recover(struct kona_rack_store *store);
+
 /* What the last failure was, for people. */
 const char *kona_rack_store_text(struct kona_rack_store *store);
 

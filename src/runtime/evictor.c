@@ -38,6 +38,8 @@ int kona_evict_init(struct kona_space *space)
 	if (!evict->staging)
 		return -ENOMEM;
 	kona_os_madvise(evict->staging, bytes, MADV_NOHUGEPAGE);
+	/* A fork would make an event of it that nobody reads. */
+	kona_os_madvise(evict->staging, bytes, MADV_DONTFORK);
 	evict->wake = kona_os_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (evict->wake < 0)
 		return -EMFILE;

@@ -75,7 +75,7 @@ static void locks_prepare(void)
 		kona_warn("fork: %s: the child will end when it touches its heap", strerror(-rc));
 		return;
 	}
-	heritage = space->lineage.unborn->executor.heritage;
+	heritage = space->lineage.announced->executor.heritage;
 	set_inheritance(space, MADV_DOFORK);
 }
 
@@ -106,6 +106,9 @@ static void close_parents(struct kona_space *space)
 	kona_os_close(space->evict.handler_death);
 	kona_os_close(space->evict.death.descriptor);
 	kona_os_close(space->lineage.spare);
+	/* The parent's end of our own socket pair. */
+	if (space->lineage.announced)
+		kona_os_close(space->lineage.announced->life.descriptor);
 	for (struct kona_child *child = space->lineage.children; child; child = child->next) {
 		kona_os_close(child->executor.uffd);
 		kona_os_close(child->life.descriptor);

@@ -24,6 +24,9 @@
 #include "runtime/os.h"
 #include "runtime/space.h"
 
+#ifndef MADV_DOFORK
+#define MADV_DOFORK 11
+#endif
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
 #endif
@@ -69,10 +72,21 @@ int kona_heir_init(struct kona_heir *heir, struct kona_space *inherited,
 				.window_pages = 1,
 			},
 		.size_bytes = inherited->pages * KONA_PAGE_BYTES,
+		.most_pages = inherited->frames.count / 2,
 		.parent = parent,
 		.stop = kona_os_raise(eventfd(0, EFD_CLOEXEC)),
 	};
 	return heir->stop < 0 ? -EMFILE : 0;
+}
+
+/* The first store to a page that was mapped read-only. */
+static void let_write(struct kona_heir *heir, uint64_t page)
+{
+	char *address = heir->executor.base + page * KONA_PAGE_BYTES;
+
+	kona_trim_keep(&heir->trim, page);
+	if (kona_uffd_unprotect(heir->executor.uffd, address, KONA_PAGE_BYTES))
+		kona_uffd_wake(heir->executor.uffd, address, KONA_PAGE_BYTES);
 }
 
 static void serve(struct kona_heir *heir)
@@ -80,12 +94,17 @@ static void serve(struct kona_heir *heir)
 	struct uffd_msg message;
 
 	while (read(heir->executor.uffd, &message, sizeof(message)) == (ssize_t)sizeof(message)) {
-		uint64_t offset = message.arg.pagefault.address - (uintptr_t)heir->executor.base;
+		uint64_t page = (message.arg.pagefault.address - (uintptr_t)heir->executor.base) /
+				KONA_PAGE_BYTES;
 		int rc;
 
 		if (message.event != UFFD_EVENT_PAGEFAULT)
 			continue;
-		rc = kona_heritage_serve(&heir->executor, offset / KONA_PAGE_BYTES);
+		if (message.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP) {
+			let_write(heir, page);
+			continue;
+		}
+		rc = kona_heritage_serve(&heir->executor, page);
 		if (rc < 0)
 			kona_fatal("inherited page %p cannot be fetched from the memory node: %s",
 				   (void *)(uintptr_t)message.arg.pagefault.address, strerror(-rc));
@@ -120,12 +139,21 @@ static void run(void *argument)
 	kona_os_close(heir->executor.uffd);
 	kona_os_close(heir->parent);
 	kona_os_close(heir->stop);
+	kona_trim_destroy(&heir->trim);
 }
 
 int kona_heir_start(struct kona_heir *heir)
 {
+	int rc = kona_trim_init(&heir->trim, heir->executor.heritage->pages, heir->most_pages);
 	pid_t tid;
 
+	if (rc)
+		return rc;
+	/* Inherited as registered for missing pages; read-only ones need this, too. */
+	rc = kona_uffd_register(heir->executor.uffd, heir->executor.base, heir->size_bytes, true);
+	if (rc)
+		return rc;
+	heir->executor.trim = &heir->trim;
 	return kona_os_thread("kona-heir", run, heir, &tid);
 }
 
@@ -134,6 +162,7 @@ static void copy_in(struct kona_heir *heir, uint64_t first, uint64_t end)
 {
 	struct kona_executor own = heir->executor;
 
+	own.trim = NULL; /* that is the thread's */
 	own.bounce = kona_os_alloc((size_t)KONA_FETCH_MOST_PAGES * KONA_PAGE_BYTES);
 	if (!own.bounce)
 		kona_fatal("no memory for what was inherited");
@@ -154,6 +183,7 @@ void kona_heir_materialise(struct kona_heir *heir)
 	struct uffdio_range all = {(uintptr_t)executor->base, heir->size_bytes};
 	uint64_t page = 0, one = 1;
 
+	pthread_mutex_lock(&heir->trim.lock); /* nothing is dropped meanwhile */
 	while (page < executor->heritage->pages) {
 		uint64_t end = page;
 
@@ -165,16 +195,45 @@ void kona_heir_materialise(struct kona_heir *heir)
 			copy_in(heir, page, end);
 		page = end + 1;
 	}
-	ioctl(executor->uffd, UFFDIO_UNREGISTER, &all);
+	if (ioctl(executor->uffd, UFFDIO_UNREGISTER, &all))
+		kona_fatal("inherited memory cannot be made ordinary: %s", strerror(errno));
+	kona_os_madvise(executor->base, heir->size_bytes, MADV_DOFORK);
+	pthread_mutex_unlock(&heir->trim.lock);
 	shutdown(heir->parent, SHUT_RDWR);
 	if (write(heir->stop, &one, sizeof(one)) < 0)
 		kona_fatal("a descriptor of the runtime was closed");
 }
 
-int kona_heir_discard(struct kona_heir *heir, void *start, size_t size_bytes)
+/* From now on the pages are the child's own business. */
+static void take_away(struct kona_heir *heir, const void *start, size_t size_bytes)
 {
-	void *fresh = kona_os_mmap(start, size_bytes, PROT_READ | PROT_WRITE,
-				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	uintptr_t from = (uintptr_t)start, base = (uintptr_t)heir->executor.base;
+	uint64_t first = from > base ? (from - base) / KONA_PAGE_BYTES : 0;
+	uint64_t end = (from + size_bytes - base + KONA_PAGE_BYTES - 1) / KONA_PAGE_BYTES;
 
-	return fresh == MAP_FAILED ? -errno : 0;
+	for (uint64_t page = first; page < end && page < heir->trim.pages; page++)
+		kona_trim_keep(&heir->trim, page);
+}
+
+void *kona_heir_mmap(struct kona_heir *heir, void *start, size_t size_bytes, int protection,
+		     int flags, int descriptor, off_t offset)
+{
+	void *mapped;
+
+	pthread_mutex_lock(&heir->trim.lock);
+	take_away(heir, start, size_bytes);
+	mapped = kona_os_mmap(start, size_bytes, protection, flags, descriptor, offset);
+	pthread_mutex_unlock(&heir->trim.lock);
+	return mapped;
+}
+
+int kona_heir_munmap(struct kona_heir *heir, void *start, size_t size_bytes)
+{
+	int rc;
+
+	pthread_mutex_lock(&heir->trim.lock);
+	take_away(heir, start, size_bytes);
+	rc = kona_os_munmap(start, size_bytes);
+	pthread_mutex_unlock(&heir->trim.lock);
+	return rc;
 }

@@ -12,10 +12,13 @@
 
 #include "base/compiler.h"
 #include "runtime/heritage.h"
+#include "runtime/trim.h"
 
 struct kona_heir {
 	struct kona_executor executor; /* the thread's, once it runs */
 	uint64_t size_bytes;	       /* of the inherited VFMem. Immutable after init */
+	uint32_t most_pages;	       /* fetched ones that may stay. Immutable after init */
+	struct kona_trim trim;	       /* what the thread may drop again */
 	int parent;		       /* socket: its end means that the parent is gone. Owned */
 	int stop;		       /* eventfd: nothing is missing any more. Owned */
 };
@@ -27,7 +30,8 @@ struct kona_heir {
 KONA_MUST_CHECK int kona_heir_init(struct kona_heir *heir, struct kona_space *inherited,
 				   struct kona_heritage *heritage, int parent);
 
-/* Starts the thread and tells the parent that it may stop serving. */
+/* Starts the thread, which keeps half a budget of fetched pages, and tells the parent that it may
+ * stop serving. */
 KONA_MUST_CHECK int kona_heir_start(struct kona_heir *heir);
 
 static inline bool kona_heir_contains(const struct kona_heir *heir, const void *address)
@@ -41,7 +45,12 @@ static inline bool kona_heir_contains(const struct kona_heir *heir, const void *
  */
 void kona_heir_materialise(struct kona_heir *heir);
 
-/* Makes the range zeros: fresh memory, which a late copy by the parent cannot reach. */
-KONA_MUST_CHECK int kona_heir_discard(struct kona_heir *heir, void *start, size_t size_bytes);
+/*
+ * mmap() and munmap() of ranges that touch inherited memory: what was there is not dropped, nor
+ * reached by a late copy of the parent. As their libc namesakes: MAP_FAILED or -1, and errno.
+ */
+void *kona_heir_mmap(struct kona_heir *heir, void *start, size_t size_bytes, int protection,
+		     int flags, int descriptor, off_t offset);
+int kona_heir_munmap(struct kona_heir *heir, void *start, size_t size_bytes);
 
 #endif

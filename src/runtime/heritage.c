@@ -13,6 +13,7 @@
 #include "runtime/fetch.h"
 #include "runtime/os.h"
 #include "runtime/space.h"
+#include "runtime/trim.h"
 
 struct kona_heritage *kona_heritage_new(uint64_t pages)
 {
@@ -88,18 +89,27 @@ static void widen(struct kona_executor *executor, uint64_t page)
 		executor->window_pages *= 2;
 }
 
+/* With an account of what may be dropped again, pages are mapped read-only: a store tells. */
+static void note_mapped(struct kona_executor *executor, uint64_t page, uint32_t count)
+{
+	for (uint32_t i = 0; executor->trim && i < count; i++)
+		kona_trim_note(executor->trim, page + i);
+}
+
 /* Maps count pages; those that are there already stay. */
 static int map_pages(struct kona_executor *executor, uint64_t page, const char *content,
-		     uint32_t count)
+		     uint32_t count, bool far)
 {
 	int mapped = 0;
 
 	for (uint32_t done = 0; done < count;) {
 		char *to = executor->base + (page + done) * KONA_PAGE_BYTES;
 		size_t bytes;
-		int rc =
-			kona_uffd_copy(executor->uffd, to, content + (size_t)done * KONA_PAGE_BYTES,
-				       (size_t)(count - done) * KONA_PAGE_BYTES, false, &bytes);
+		int rc = kona_uffd_copy(
+			executor->uffd, to, content + (size_t)done * KONA_PAGE_BYTES,
+			(size_t)(count - done) * KONA_PAGE_BYTES, executor->trim && far, &bytes);
+		if (far)
+			note_mapped(executor, page + done, (uint32_t)(bytes / KONA_PAGE_BYTES));
 
 		done += (uint32_t)(bytes / KONA_PAGE_BYTES);
 		mapped += (int)(bytes / KONA_PAGE_BYTES);
@@ -120,8 +130,10 @@ int kona_heritage_serve(struct kona_executor *executor, uint64_t page)
 	int rc;
 
 	if (!kona_heritage_far(executor->heritage, page))
-		return map_pages(executor, page, executor->zeros, 1);
+		return map_pages(executor, page, executor->zeros, 1, false);
 	widen(executor, page);
+	if (executor->trim)
+		kona_trim(executor, executor->window_pages);
 	count = readable(executor, page, executor->window_pages);
 	if (count) {
 		rc = executor->store->ops->read(executor->store, page * KONA_PAGE_BYTES,
@@ -132,7 +144,7 @@ int kona_heritage_serve(struct kona_executor *executor, uint64_t page)
 	}
 	executor->next_page = page + count;
 	if (count)
-		return map_pages(executor, page, executor->bounce, count);
+		return map_pages(executor, page, executor->bounce, count, true);
 	/* The parent is about to map it; the thread faults again until it has. */
 	kona_uffd_wake(executor->uffd, executor->base + page * KONA_PAGE_BYTES, KONA_PAGE_BYTES);
 	return 0;

@@ -42,6 +42,7 @@ struct kona_executor {
 	bool parent_gone;	      /* then nobody overwrites the store any more */
 	uint64_t next_page;	      /* fault-around: where the last run ended */
 	uint32_t window_pages;
+	struct kona_trim *trim; /* the heir's account of what it may drop again; or NULL */
 };
 
 /* NULL: no memory. */

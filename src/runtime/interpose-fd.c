@@ -13,10 +13,8 @@
 
 enum { MOST_GUARDED = 1 << 16 };
 
-KONA_PUBLIC
-void closefrom(int first);
-KONA_PUBLIC
-int close_range(unsigned first, unsigned last, int flags);
+KONA_PUBLIC void closefrom(int first);
+KONA_PUBLIC int close_range(unsigned first, unsigned last, int flags);
 
 static int refuse(int error)
 {
@@ -24,16 +22,14 @@ static int refuse(int error)
 	return -1;
 }
 
-KONA_PUBLIC
-int close(int descriptor)
+KONA_PUBLIC int close(int descriptor)
 {
 	if (kona_os_guards(descriptor))
 		return refuse(EBADF);
 	return (int)syscall(SYS_close, descriptor);
 }
 
-KONA_PUBLIC
-int close_range(unsigned first, unsigned last, int flags)
+KONA_PUBLIC int close_range(unsigned first, unsigned last, int flags)
 {
 	unsigned from = first;
 
@@ -49,20 +45,17 @@ int close_range(unsigned first, unsigned last, int flags)
 	return from > last ? 0 : (int)syscall(SYS_close_range, from, last, flags);
 }
 
-KONA_PUBLIC
-void closefrom(int first)
+KONA_PUBLIC void closefrom(int first)
 {
 	close_range(first < 0 ? 0 : (unsigned)first, ~0U, 0);
 }
 
-KONA_PUBLIC
-int dup2(int old, int new)
+KONA_PUBLIC int dup2(int old, int new)
 {
 	return kona_os_guards(new) ? refuse(EBADF) : (int)syscall(SYS_dup2, old, new);
 }
 
-KONA_PUBLIC
-int dup3(int old, int new, int flags)
+KONA_PUBLIC int dup3(int old, int new, int flags)
 {
 	return kona_os_guards(new) ? refuse(EBADF) : (int)syscall(SYS_dup3, old, new, flags);
 }

@@ -18,26 +18,16 @@
 
 #define LOCAL_FLAGS (MALLOCX_ARENA(0) | MALLOCX_TCACHE_NONE)
 
-KONA_PUBLIC
-void *memalign(size_t alignment, size_t size);
-KONA_PUBLIC
-void *pvalloc(size_t size);
-KONA_PUBLIC
-void *mallocx(size_t size, int flags);
-KONA_PUBLIC
-void *rallocx(void *pointer, size_t size, int flags);
-KONA_PUBLIC
-size_t xallocx(void *pointer, size_t size, size_t extra, int flags);
-KONA_PUBLIC
-size_t sallocx(const void *pointer, int flags);
-KONA_PUBLIC
-void dallocx(void *pointer, int flags);
-KONA_PUBLIC
-void sdallocx(void *pointer, size_t size, int flags);
-KONA_PUBLIC
-size_t nallocx(size_t size, int flags);
-KONA_PUBLIC
-size_t malloc_usable_size(void *pointer);
+KONA_PUBLIC void *memalign(size_t alignment, size_t size);
+KONA_PUBLIC void *pvalloc(size_t size);
+KONA_PUBLIC void *mallocx(size_t size, int flags);
+KONA_PUBLIC void *rallocx(void *pointer, size_t size, int flags);
+KONA_PUBLIC size_t xallocx(void *pointer, size_t size, size_t extra, int flags);
+KONA_PUBLIC size_t sallocx(const void *pointer, int flags);
+KONA_PUBLIC void dallocx(void *pointer, int flags);
+KONA_PUBLIC void sdallocx(void *pointer, size_t size, int flags);
+KONA_PUBLIC size_t nallocx(size_t size, int flags);
+KONA_PUBLIC size_t malloc_usable_size(void *pointer);
 
 /* The fork handlers must be older than jemalloc's, which come with its first allocation: the
  * dynamic linker's, long before any constructor. */
@@ -76,14 +66,12 @@ static bool valid_alignment(size_t alignment)
 	return alignment && !(alignment & (alignment - 1));
 }
 
-KONA_PUBLIC
-void *malloc(size_t size)
+KONA_PUBLIC void *malloc(size_t size)
 {
 	return ordinary() ? kona_je_malloc(size) : local(size, 0);
 }
 
-KONA_PUBLIC
-void *calloc(size_t count, size_t size)
+KONA_PUBLIC void *calloc(size_t count, size_t size)
 {
 	size_t bytes;
 
@@ -96,8 +84,7 @@ void *calloc(size_t count, size_t size)
 	return local(bytes, MALLOCX_ZERO);
 }
 
-KONA_PUBLIC
-void *realloc(void *pointer, size_t size)
+KONA_PUBLIC void *realloc(void *pointer, size_t size)
 {
 	void *moved;
 
@@ -115,8 +102,7 @@ void *realloc(void *pointer, size_t size)
 	return moved;
 }
 
-KONA_PUBLIC
-void *reallocarray(void *pointer, size_t count, size_t size)
+KONA_PUBLIC void *reallocarray(void *pointer, size_t count, size_t size)
 {
 	size_t bytes;
 
@@ -127,8 +113,7 @@ void *reallocarray(void *pointer, size_t count, size_t size)
 	return realloc(pointer, bytes);
 }
 
-KONA_PUBLIC
-void free(void *pointer)
+KONA_PUBLIC void free(void *pointer)
 {
 	if (KONA_LIKELY(kona_alloc_route != KONA_ROUTE_LOCAL))
 		kona_je_free(pointer);
@@ -136,8 +121,7 @@ void free(void *pointer)
 		kona_je_dallocx(pointer, MALLOCX_TCACHE_NONE);
 }
 
-KONA_PUBLIC
-int posix_memalign(void **pointer, size_t alignment, size_t size)
+KONA_PUBLIC int posix_memalign(void **pointer, size_t alignment, size_t size)
 {
 	void *aligned;
 
@@ -152,8 +136,7 @@ int posix_memalign(void **pointer, size_t alignment, size_t size)
 	return 0;
 }
 
-KONA_PUBLIC
-void *memalign(size_t alignment, size_t size)
+KONA_PUBLIC void *memalign(size_t alignment, size_t size)
 {
 	if (!valid_alignment(alignment)) {
 		errno = EINVAL;
@@ -163,20 +146,17 @@ void *memalign(size_t alignment, size_t size)
 			  : local(size, MALLOCX_ALIGN(alignment));
 }
 
-KONA_PUBLIC
-void *aligned_alloc(size_t alignment, size_t size)
+KONA_PUBLIC void *aligned_alloc(size_t alignment, size_t size)
 {
 	return memalign(alignment, size);
 }
 
-KONA_PUBLIC
-void *valloc(size_t size)
+KONA_PUBLIC void *valloc(size_t size)
 {
 	return memalign(KONA_PAGE_BYTES, size);
 }
 
-KONA_PUBLIC
-void *pvalloc(size_t size)
+KONA_PUBLIC void *pvalloc(size_t size)
 {
 	if (size > SIZE_MAX - KONA_PAGE_BYTES) {
 		errno = ENOMEM;
@@ -185,8 +165,7 @@ void *pvalloc(size_t size)
 	return memalign(KONA_PAGE_BYTES, kona_round_up(size, KONA_PAGE_BYTES));
 }
 
-KONA_PUBLIC
-size_t malloc_usable_size(void *pointer)
+KONA_PUBLIC size_t malloc_usable_size(void *pointer)
 {
 	return kona_je_malloc_usable_size(pointer);
 }
@@ -197,45 +176,38 @@ static int known_flags(int flags)
 	return flags & (MALLOCX_ZERO | 0x3f);
 }
 
-KONA_PUBLIC
-void *mallocx(size_t size, int flags)
+KONA_PUBLIC void *mallocx(size_t size, int flags)
 {
 	return ordinary() ? kona_je_mallocx(size, known_flags(flags))
 			  : local(size, known_flags(flags));
 }
 
-KONA_PUBLIC
-void *rallocx(void *pointer, size_t size, int flags)
+KONA_PUBLIC void *rallocx(void *pointer, size_t size, int flags)
 {
 	return kona_je_rallocx(pointer, size, known_flags(flags) | (ordinary() ? 0 : LOCAL_FLAGS));
 }
 
-KONA_PUBLIC
-size_t xallocx(void *pointer, size_t size, size_t extra, int flags)
+KONA_PUBLIC size_t xallocx(void *pointer, size_t size, size_t extra, int flags)
 {
 	return kona_je_xallocx(pointer, size, extra, known_flags(flags));
 }
 
-KONA_PUBLIC
-size_t sallocx(const void *pointer, int flags)
+KONA_PUBLIC size_t sallocx(const void *pointer, int flags)
 {
 	return kona_je_sallocx(pointer, known_flags(flags));
 }
 
-KONA_PUBLIC
-void dallocx(void *pointer, int flags)
+KONA_PUBLIC void dallocx(void *pointer, int flags)
 {
 	free(pointer);
 }
 
-KONA_PUBLIC
-void sdallocx(void *pointer, size_t size, int flags)
+KONA_PUBLIC void sdallocx(void *pointer, size_t size, int flags)
 {
 	free(pointer);
 }
 
-KONA_PUBLIC
-size_t nallocx(size_t size, int flags)
+KONA_PUBLIC size_t nallocx(size_t size, int flags)
 {
 	return kona_je_nallocx(size, known_flags(flags));
 }

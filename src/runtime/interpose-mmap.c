@@ -78,6 +78,17 @@ static bool find_whole(const struct kona_space *space, const void *address, size
 	       part->pages == kona_round_up(size, KONA_PAGE_BYTES) / KONA_PAGE_BYTES;
 }
 
+static bool touches_inherited(const void *address, size_t size)
+{
+	const struct kona_heir *heir = kona_process_heir();
+	uintptr_t from = (uintptr_t)address, base;
+
+	if (!heir)
+		return false;
+	base = (uintptr_t)heir->executor.base;
+	return from < base + heir->size_bytes && from + size > base;
+}
+
 /* --- mmap --------------------------------------------------------------------------------------*/
 
 static bool is_anonymous_private(int flags)
@@ -94,40 +105,42 @@ static bool belongs_far(size_t size, int protection, int flags)
 	       !(flags & local) && !(protection & PROT_EXEC);
 }
 
-/* A mapping at a fixed address within VFMem replaces what is there. */
-static void *map_over(struct kona_space *space, const struct part *part, void *address, size_t size,
-		      int protection, int flags, int descriptor, off_t offset)
+/* A mapping at a fixed address within VFMem. */
+static void *map_fixed(struct kona_space *space, const struct part *part, void *address,
+		       size_t size, int protection, int flags, int descriptor, off_t offset)
 {
-	int rc;
+	bool over = !(flags & MAP_FIXED_NOREPLACE);
+	bool stays = is_anonymous_private(flags) && !(flags & (MAP_HUGETLB | MAP_GROWSDOWN));
+	int rc = kona_region_occupy(space, part->first, part->pages, stays ? protection : PROT_NONE,
+				    over);
 
-	if (flags & MAP_FIXED_NOREPLACE & ~MAP_FIXED || !page_aligned(address) ||
-	    !kona_region_in_use(space, part->first, part->pages)) {
-		errno = flags & MAP_FIXED ? EINVAL : EEXIST;
-		return MAP_FAILED;
-	}
-	kona_discard(space, part->first, part->pages);
-	if (is_anonymous_private(flags) && !(flags & (MAP_HUGETLB | MAP_GROWSDOWN))) {
-		rc = kona_region_protect(space, part->first, part->pages, protection);
-		if (!rc)
-			return address;
+	if (rc) {
 		errno = -rc;
 		return MAP_FAILED;
 	}
+	if (stays)
+		return address;
 	kona_region_lend(space, part->first, part->pages);
-	return kona_os_mmap(address, size, protection, flags, descriptor, offset);
+	return kona_os_mmap(address, size, protection, (flags & ~MAP_FIXED_NOREPLACE) | MAP_FIXED,
+			    descriptor, offset);
 }
 
-KONA_PUBLIC
-void *mmap(void *address, size_t size, int protection, int flags, int descriptor, off_t offset)
+KONA_PUBLIC void *mmap(void *address, size_t size, int protection, int flags, int descriptor,
+		       off_t offset)
 {
 	struct kona_space *space = space_for_program();
 	struct part part;
 	void *memory;
 
-	if (!space)
+	if ((flags & MAP_FIXED) && touches_inherited(address, size))
+		return kona_heir_mmap(kona_process_heir(), address, size, protection, flags,
+				      descriptor, offset);
+	if (!space || offset % KONA_PAGE_BYTES)
 		return kona_os_mmap(address, size, protection, flags, descriptor, offset);
-	if ((flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) && find_part(space, address, size, &part))
-		return map_over(space, &part, address, size, protection, flags, descriptor, offset);
+	if ((flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) && page_aligned(address) &&
+	    find_whole(space, address, size, &part))
+		return map_fixed(space, &part, address, size, protection, flags, descriptor,
+				 offset);
 	if (!belongs_far(size, protection, flags))
 		return kona_os_mmap(address, size, protection, flags, descriptor, offset);
 	memory = kona_region_alloc(space, kona_round_up(size, KONA_PAGE_BYTES) / KONA_PAGE_BYTES, 1,
@@ -140,20 +153,20 @@ void *mmap(void *address, size_t size, int protection, int flags, int descriptor
 	return MAP_FAILED;
 }
 
-KONA_PUBLIC
-void *mmap64(void *address, size_t size, int protection, int flags, int descriptor, off_t offset)
-	__attribute__((alias("mmap")));
+KONA_PUBLIC void *mmap64(void *address, size_t size, int protection, int flags, int descriptor,
+			 off_t offset) __attribute__((alias("mmap")));
 
 /* --- munmap, mprotect --------------------------------------------------------------------------*/
 
-KONA_PUBLIC
-int munmap(void *address, size_t size)
+KONA_PUBLIC int munmap(void *address, size_t size)
 {
 	struct kona_space *space = kona_process_space();
 	uintptr_t start = (uintptr_t)address, end = start + kona_round_up(size, KONA_PAGE_BYTES);
 	struct part part;
 	uintptr_t far_start, far_end;
 
+	if (touches_inherited(address, size))
+		return kona_heir_munmap(kona_process_heir(), address, size);
 	if (!page_aligned(address) || !find_part(space, address, size, &part))
 		return kona_os_munmap(address, size);
 	far_start = (uintptr_t)kona_space_address(space, part.first);
@@ -166,8 +179,7 @@ int munmap(void *address, size_t size)
 	return 0;
 }
 
-KONA_PUBLIC
-int mprotect(void *address, size_t size, int protection)
+KONA_PUBLIC int mprotect(void *address, size_t size, int protection)
 {
 	struct kona_space *space = kona_process_space();
 	struct part part;
@@ -175,6 +187,8 @@ int mprotect(void *address, size_t size, int protection)
 
 	if (!page_aligned(address) || !find_whole(space, address, size, &part))
 		return kona_os_mprotect(address, size, protection);
+	if (!kona_region_in_use(space, part.first, part.pages))
+		return fail_with(ENOMEM);
 	rc = kona_region_protect(space, part.first, part.pages, protection);
 	return rc ? fail_with(-rc) : 0;
 }
@@ -184,6 +198,8 @@ int mprotect(void *address, size_t size, int protection)
 /* What the kernel would do to VFMem's mapping or its pages must not happen, but for these. */
 static int advise_far(struct kona_space *space, const struct part *part, int advice)
 {
+	if (!kona_region_in_use(space, part->first, part->pages))
+		return fail_with(ENOMEM);
 	switch (advice) {
 	case MADV_DONTNEED:
 	case MADV_FREE:
@@ -193,18 +209,40 @@ static int advise_far(struct kona_space *space, const struct part *part, int adv
 	case MADV_POPULATE_WRITE:
 		return kona_os_madvise(kona_space_address(space, part->first),
 				       part->pages * KONA_PAGE_BYTES, advice);
-	case MADV_REMOVE:
-	case MADV_WIPEONFORK:
-	case MADV_DONTFORK:
-	case MADV_HWPOISON:
-		return fail_with(EINVAL);
+	case MADV_NORMAL:
+	case MADV_RANDOM:
+	case MADV_SEQUENTIAL:
+	case MADV_WILLNEED:
+	case MADV_COLD:
+	case MADV_PAGEOUT:
+	case MADV_HUGEPAGE:
+	case MADV_NOHUGEPAGE:
+	case MADV_MERGEABLE:
+	case MADV_UNMERGEABLE:
+	case MADV_DODUMP:
+	case MADV_DONTDUMP:
+	case MADV_DOFORK:
+	case MADV_KEEPONFORK:
+		return 0; /* on paging, huge pages, merging, dumps: it has no meaning here */
 	default:
-		return 0; /* advice on paging, huge pages, merging: it has no meaning here */
+		return fail_with(EINVAL);
 	}
 }
 
-KONA_PUBLIC
-int madvise(void *address, size_t size, int advice)
+/* In a child, discarded memory becomes fresh memory: the parent's store is not the child's. */
+static int renew_inherited(void *address, size_t size)
+{
+	int protection = kona_os_protection(address);
+	void *fresh;
+
+	if (protection < 0)
+		return fail_with(ENOMEM);
+	fresh = kona_heir_mmap(kona_process_heir(), address, size, protection,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	return fresh == MAP_FAILED ? -1 : 0;
+}
+
+KONA_PUBLIC int madvise(void *address, size_t size, int advice)
 {
 	struct kona_space *space = kona_process_space();
 	struct part part;
@@ -213,17 +251,12 @@ int madvise(void *address, size_t size, int advice)
 		return kona_os_madvise(address, size, advice);
 	if (find_whole(space, address, size, &part))
 		return advise_far(space, &part, advice);
-	if (kona_process_inherited(address) && (advice == MADV_DONTNEED || advice == MADV_FREE)) {
-		int rc = kona_heir_discard(kona_process_heir(), address,
-					   kona_round_up(size, KONA_PAGE_BYTES));
-
-		return rc ? fail_with(-rc) : 0;
-	}
+	if (kona_process_inherited(address) && (advice == MADV_DONTNEED || advice == MADV_FREE))
+		return renew_inherited(address, size);
 	return kona_os_madvise(address, size, advice);
 }
 
-KONA_PUBLIC
-int posix_madvise(void *address, size_t size, int advice)
+KONA_PUBLIC int posix_madvise(void *address, size_t size, int advice)
 {
 	/* POSIX's DONTNEED loses nothing. */
 	return advice == POSIX_MADV_DONTNEED || !madvise(address, size, advice) ? 0 : errno;
@@ -231,64 +264,84 @@ int posix_madvise(void *address, size_t size, int advice)
 
 /* --- mremap ------------------------------------------------------------------------------------*/
 
-/* Moves the contents through the caller's own accesses: sequential, so fault-around carries it. */
-static void *move_range(void *from, size_t old_size, void *to, size_t new_size)
+/*
+ * Moves the contents through the caller's own accesses: sequential, so fault-around carries them.
+ * The new place gets the protection of the old one.
+ */
+static void *move_range(void *from, size_t old_size, void *to, size_t new_size, int protection)
 {
+	if (!(protection & PROT_READ))
+		mprotect(from, old_size, PROT_READ);
 	memcpy(to, from, old_size < new_size ? old_size : new_size);
+	if (protection != (PROT_READ | PROT_WRITE))
+		mprotect(to, new_size, protection);
 	munmap(from, old_size);
 	return to;
 }
 
-static void *remap_far(struct kona_space *space, const struct part *part, void *old,
-		       size_t old_size, size_t new_size, int flags, void *wanted)
+static void *move_to(void *old, size_t old_size, void *wanted, size_t new_size, int fixed)
 {
-	uint64_t pages = kona_round_up(new_size, KONA_PAGE_BYTES) / KONA_PAGE_BYTES;
+	int protection = kona_os_protection(old);
 	void *moved;
 
-	if (flags & MREMAP_FIXED) {
-		moved = mmap(wanted, new_size, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-		return moved == MAP_FAILED ? moved : move_range(old, old_size, moved, new_size);
-	}
-	if (pages < part->pages) {
-		kona_region_free(space, part->first + pages, part->pages - pages);
-		return old;
-	}
-	if (pages == part->pages || kona_region_extend(space, part->first + part->pages,
-						       pages - part->pages, PROT_READ | PROT_WRITE))
-		return old;
-	moved = NULL;
-	if (flags & MREMAP_MAYMOVE)
-		moved = kona_region_alloc(space, pages, 1, PROT_READ | PROT_WRITE);
-	if (moved)
-		return move_range(old, old_size, moved, new_size);
-	errno = ENOMEM;
-	return MAP_FAILED;
-}
-
-static void *remap_inherited(void *old, size_t old_size, size_t new_size, int flags, void *wanted)
-{
-	int fixed = flags & MREMAP_FIXED ? MAP_FIXED : 0;
-	void *moved;
-
-	if (!(flags & MREMAP_MAYMOVE)) {
-		if (new_size <= old_size)
-			return kona_os_munmap((char *)old + new_size, old_size - new_size)
-				       ? MAP_FAILED
-				       : old;
-		errno = ENOMEM;
+	if (protection < 0) {
+		errno = EFAULT;
 		return MAP_FAILED;
 	}
 	moved = mmap(wanted, new_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | fixed,
 		     -1, 0);
-	return moved == MAP_FAILED ? moved : move_range(old, old_size, moved, new_size);
+	return moved == MAP_FAILED ? moved : move_range(old, old_size, moved, new_size, protection);
 }
 
-KONA_PUBLIC
-void *mremap(void *old, size_t old_size, size_t new_size, int flags, ...)
+/* mremap(2)'s own checks. */
+static bool valid_remap(const void *old, size_t old_size, size_t new_size, int flags,
+			const void *wanted)
+{
+	uintptr_t from = (uintptr_t)old, to = (uintptr_t)wanted;
+
+	if (!old_size || !new_size || !page_aligned(old) || (flags & MREMAP_DONTUNMAP))
+		return false;
+	if (!(flags & MREMAP_FIXED))
+		return true;
+	return (flags & MREMAP_MAYMOVE) && page_aligned(wanted) &&
+	       (to >= from + old_size || from >= to + new_size);
+}
+
+static void *remap_far(struct kona_space *space, const struct part *part, void *old,
+		       size_t old_size, size_t new_size, int flags)
+{
+	uint64_t pages = kona_round_up(new_size, KONA_PAGE_BYTES) / KONA_PAGE_BYTES;
+	int protection;
+
+	if (pages < part->pages)
+		kona_region_free(space, part->first + pages, part->pages - pages);
+	if (pages <= part->pages)
+		return old;
+	protection = kona_os_protection(old);
+	if (protection >= 0 && !kona_region_occupy(space, part->first + part->pages,
+						   pages - part->pages, protection, false))
+		return old;
+	if (flags & MREMAP_MAYMOVE)
+		return move_to(old, old_size, NULL, new_size, 0);
+	errno = ENOMEM;
+	return MAP_FAILED;
+}
+
+static void *remap_inherited(void *old, size_t old_size, size_t new_size, int flags)
+{
+	if (flags & MREMAP_MAYMOVE)
+		return move_to(old, old_size, NULL, new_size, 0);
+	if (new_size <= old_size)
+		return munmap((char *)old + new_size, old_size - new_size) ? MAP_FAILED : old;
+	errno = ENOMEM;
+	return MAP_FAILED;
+}
+
+KONA_PUBLIC void *mremap(void *old, size_t old_size, size_t new_size, int flags, ...)
 {
 	struct kona_space *space = kona_process_space();
-	struct part part;
+	bool far, inherited = kona_process_inherited(old);
+	struct part part, target;
 	void *wanted = NULL;
 	va_list args;
 
@@ -297,19 +350,22 @@ void *mremap(void *old, size_t old_size, size_t new_size, int flags, ...)
 		wanted = va_arg(args, void *);
 		va_end(args);
 	}
-	if (!find_part(space, old, old_size ? old_size : 1, &part) &&
-	    !kona_process_inherited(old) &&
-	    !((flags & MREMAP_FIXED) && find_part(space, wanted, new_size, &part)))
+	far = find_whole(space, old, old_size ? old_size : 1, &part);
+	if (!far && !inherited && !(wanted && find_part(space, wanted, new_size, &target)))
 		return (void *)syscall(SYS_mremap, old, old_size, new_size, flags, wanted);
-	if (!old_size || !new_size || !page_aligned(old) || (flags & MREMAP_DONTUNMAP) ||
-	    ((flags & MREMAP_FIXED) && find_part(space, wanted, new_size, &part) &&
-	     !kona_region_in_use(space, part.first, part.pages))) {
+	if (!valid_remap(old, old_size, new_size, flags, wanted)) {
 		errno = EINVAL;
 		return MAP_FAILED;
 	}
-	if (find_whole(space, old, old_size, &part))
-		return remap_far(space, &part, old, old_size, new_size, flags, wanted);
-	return remap_inherited(old, old_size, new_size, flags, wanted);
+	if (far && !kona_region_in_use(space, part.first, part.pages)) {
+		errno = EFAULT;
+		return MAP_FAILED;
+	}
+	if (flags & MREMAP_FIXED)
+		return move_to(old, old_size, wanted, new_size, MAP_FIXED);
+	if (far)
+		return remap_far(space, &part, old, old_size, new_size, flags);
+	return remap_inherited(old, old_size, new_size, flags);
 }
 
 /* --- mlock -------------------------------------------------------------------------------------*/
@@ -323,8 +379,7 @@ static int refuse_lock(void)
 	return fail_with(EPERM);
 }
 
-KONA_PUBLIC
-int mlock(const void *address, size_t size)
+KONA_PUBLIC int mlock(const void *address, size_t size)
 {
 	struct part part;
 
@@ -333,8 +388,7 @@ int mlock(const void *address, size_t size)
 	return (int)syscall(SYS_mlock, address, size);
 }
 
-KONA_PUBLIC
-int mlock2(const void *address, size_t size, unsigned flags)
+KONA_PUBLIC int mlock2(const void *address, size_t size, unsigned flags)
 {
 	struct part part;
 
@@ -343,8 +397,7 @@ int mlock2(const void *address, size_t size, unsigned flags)
 	return (int)syscall(SYS_mlock2, address, size, flags);
 }
 
-KONA_PUBLIC
-int mlockall(int flags)
+KONA_PUBLIC int mlockall(int flags)
 {
 	return kona_process_space() ? refuse_lock() : (int)syscall(SYS_mlockall, flags);
 }

@@ -16,6 +16,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <poll.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -26,6 +28,8 @@
 #include "runtime/fatal.h"
 #include "runtime/os.h"
 #include "runtime/space.h"
+
+enum { GONE_TRIES = 100 }; /* of a millisecond */
 
 static int open_spare(void)
 {
@@ -106,21 +110,48 @@ int kona_lineage_announce(struct kona_space *space)
 	}
 	child->life.descriptor = kona_os_raise(ends[0]);
 	lineage->child_end = kona_os_raise(ends[1]);
-	lineage->unborn = child;
+	lineage->announced = child;
+	kona_store_release(&lineage->birth, KONA_BIRTH_ANNOUNCED); /* LI-2 */
 	return 0;
+}
+
+/*
+ * fork() returns when its event was read, not when it was dealt with; and without an event when it
+ * failed. Then nobody has the child's end of the socket pair, which our end tells. (So it does when
+ * the child died at once: the handler, if it is still to come, finds it given up.)
+ */
+static bool wait_until_born(struct kona_lineage *lineage, const struct kona_child *child)
+{
+	struct pollfd life = {child->life.descriptor, 0, 0};
+	int given_up = 0;
+
+	/* LI-2: acquire, pairs with the release in kona_lineage_born(). */
+	while (kona_load_acquire(&lineage->birth) != KONA_BIRTH_DONE) {
+		uint32_t announced = KONA_BIRTH_ANNOUNCED;
+
+		if (poll(&life, 1, 0) == 1 && ++given_up >= GONE_TRIES &&
+		    kona_cas_acq_rel(&lineage->birth, &announced, KONA_BIRTH_NONE)) /* LI-2 */
+			return false;
+		if (given_up)
+			usleep(1000);
+		else
+			sched_yield();
+	}
+	return true;
 }
 
 void kona_lineage_announced(struct kona_space *space)
 {
 	struct kona_lineage *lineage = &space->lineage;
+	struct kona_child *child = lineage->announced;
 
 	kona_os_close(lineage->child_end);
 	lineage->child_end = -1;
-	if (lineage->unborn) { /* fork() failed */
-		kona_os_close(lineage->unborn->life.descriptor);
-		free_child(lineage->unborn);
-		lineage->unborn = NULL;
+	if (!wait_until_born(lineage, child)) { /* fork() failed */
+		kona_os_close(child->life.descriptor);
+		free_child(child);
 	}
+	lineage->announced = NULL;
 }
 
 /* --- born, served ------------------------------------------------------------------------------*/
@@ -189,12 +220,16 @@ static int send_descriptor(int socket, int descriptor)
 void kona_lineage_born(struct kona_space *space, int uffd)
 {
 	struct kona_lineage *lineage = &space->lineage;
-	struct kona_child *child = lineage->unborn;
+	struct kona_child *child;
+	uint32_t announced = KONA_BIRTH_ANNOUNCED;
 	int rc;
 
-	if (!child) /* impossible: VFMem is inherited only by announced forks (fork.c) */
-		kona_fatal("fork event without a fork");
 	uffd = kona_os_raise(uffd);
+	if (!kona_cas_acq_rel(&lineage->birth, &announced, KONA_BIRTH_TAKEN)) { /* LI-2 */
+		kona_os_close(uffd); /* the child died before we came */
+		return;
+	}
+	child = lineage->announced;
 	if (lineage->spare < 0)
 		lineage->spare = open_spare();
 	kona_heritage_snapshot(child->executor.heritage, space);
@@ -210,7 +245,8 @@ void kona_lineage_born(struct kona_space *space, int uffd)
 		kona_fatal("fork: the child cannot be served: %s", strerror(-rc));
 	child->next = lineage->children;
 	lineage->children = child;
-	lineage->unborn = NULL;
+	/* LI-2: release, pairs with the acquire in wait_until_born(). */
+	kona_store_release(&lineage->birth, KONA_BIRTH_DONE);
 }
 
 /* --- preserve ----------------------------------------------------------------------------------*/

@@ -23,12 +23,20 @@ struct kona_child {
 	bool dead;		/* Atomic, edge LI-1: the handler has let go */
 };
 
+enum kona_birth {
+	KONA_BIRTH_NONE,
+	KONA_BIRTH_ANNOUNCED,
+	KONA_BIRTH_TAKEN, /* the handler is at it */
+	KONA_BIRTH_DONE,
+};
+
 struct kona_lineage {
-	struct kona_child *children; /* Guarded by the write-back lock */
-	struct kona_child *unborn;   /* announced by the forking thread, which holds that lock */
-	int child_end;		     /* of the unborn's socket pair */
-	int spare;		     /* a descriptor to give up when a fork event finds no room */
-	char *page;		     /* on its way to a child. Guarded by the write-back lock */
+	struct kona_child *children;  /* Guarded by the write-back lock */
+	struct kona_child *announced; /* by the forking thread, which holds that lock */
+	uint32_t birth;		      /* of the announced. Atomic, edge LI-2 */
+	int child_end;		      /* of the announced's socket pair */
+	int spare;		      /* a descriptor to give up when a fork event finds no room */
+	char *page;		      /* on its way to a child. Guarded by the write-back lock */
 };
 
 KONA_MUST_CHECK int kona_lineage_init(struct kona_space *space);

@@ -116,6 +116,48 @@ int kona_os_raise(int descriptor)
 	return descriptor;
 }
 
+/* One line of /proc/self/maps, "START-END rwxp ...". True when it holds the address. */
+static bool parse_mapping(const char *line, uintptr_t address, int *protection)
+{
+	char *rest;
+	uintptr_t start = strtoul(line, &rest, 16), end;
+
+	if (*rest != '-')
+		return false;
+	end = strtoul(rest + 1, &rest, 16);
+	if (address < start || address >= end)
+		return false;
+	*protection = (rest[1] == 'r' ? PROT_READ : 0) | (rest[2] == 'w' ? PROT_WRITE : 0) |
+		      (rest[3] == 'x' ? PROT_EXEC : 0);
+	return true;
+}
+
+int kona_os_protection(const void *address)
+{
+	int maps = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	char line[64], buffer[4096];
+	size_t used = 0;
+	int protection = -ENOMEM;
+	ssize_t got;
+
+	if (maps < 0)
+		return -errno;
+	while (protection < 0 && (got = read(maps, buffer, sizeof(buffer))) > 0)
+		for (ssize_t i = 0; i < got; i++) {
+			if (buffer[i] != '\n') {
+				if (used < sizeof(line) - 1)
+					line[used++] = buffer[i];
+				continue;
+			}
+			line[used] = '\0';
+			used = 0;
+			if (parse_mapping(line, (uintptr_t)address, &protection))
+				break;
+		}
+	syscall(SYS_close, maps);
+	return protection;
+}
+
 struct thread_start {
 	const char *name;
 	void (*run)(void *);
@@ -186,16 +228,15 @@ static int open_uffd(void)
 	return uffd;
 }
 
-int kona_uffd_open(bool write_protect, int *ret_descriptor)
+int kona_uffd_open(int *ret_descriptor)
 {
 	struct uffdio_api api = {.api = UFFD_API,
-				 .features = UFFD_FEATURE_EVENT_FORK | UFFD_FEATURE_MOVE};
+				 .features = UFFD_FEATURE_EVENT_FORK | UFFD_FEATURE_MOVE |
+					     UFFD_FEATURE_PAGEFAULT_FLAG_WP};
 	int uffd = open_uffd();
 
 	if (uffd < 0)
 		return uffd;
-	if (write_protect)
-		api.features |= UFFD_FEATURE_PAGEFAULT_FLAG_WP;
 	if (ioctl(uffd, UFFDIO_API, &api)) {
 		int rc = errno == EINVAL ? -ENOSYS : -errno;
 

@@ -37,6 +37,9 @@ void kona_os_close(int descriptor);
 /* True for descriptors that the program must not close (interpose-fd.c). */
 bool kona_os_guards(int descriptor);
 
+/* The protection (PROT_*) of the mapping at `address`; -errno when nothing is mapped there. */
+int kona_os_protection(const void *address);
+
 /* Starts a thread of the runtime: all signals blocked, named, detached. */
 KONA_MUST_CHECK int kona_os_thread(const char *name, void (*run)(void *), void *argument,
 				   pid_t *ret_tid);
@@ -47,7 +50,7 @@ int kona_os_thread_pidfd(pid_t tid);
 /* --- userfaultfd ------------------------------------------------------------------------------ */
 
 /* Opens one with all that the runtime needs. -EPERM, -ENOSYS (kernel older than 6.8), ... */
-KONA_MUST_CHECK int kona_uffd_open(bool write_protect, int *ret_descriptor);
+KONA_MUST_CHECK int kona_uffd_open(int *ret_descriptor);
 KONA_MUST_CHECK int kona_uffd_register(int uffd, void *start, size_t size_bytes,
 				       bool write_protect);
 void kona_uffd_wake(int uffd, void *start, size_t size_bytes);

@@ -28,7 +28,12 @@
 #include "runtime/os.h"
 #include "runtime/space.h"
 
-enum { STATUS_NOT_STARTED = 125 };
+enum {
+	STATUS_NOT_STARTED = 125,
+	GROW_PAUSE_US = 100000,
+};
+
+#define GROW_DEADLINE_NS (UINT64_C(30) * 1000000000)
 
 static const uint64_t vfmem_bytes = KONA_TIB;
 
@@ -94,13 +99,27 @@ static struct kona_stats *take_stats(void)
 
 /* --- the space ---------------------------------------------------------------------------------*/
 
+/*
+ * Losing the controller does not stop a program; only growth waits, for a controller that is
+ * paused or being restarted, and then fails.
+ */
 static int grow(void *context, uint64_t first, uint64_t count)
 {
 	struct tenancy *of = context;
+	uint64_t deadline_ns = kona_now_ns() + GROW_DEADLINE_NS;
 	char text[KONA_BROKER_TEXT_BYTES] = "";
+	bool said = false;
 	int descriptor, rc;
 
-	rc = kona_broker_grant(&of->broker, (uint32_t)count, &descriptor, text);
+	for (;;) {
+		rc = kona_broker_grant(&of->broker, (uint32_t)count, &descriptor, text);
+		if (rc != -EHOSTUNREACH || kona_now_ns() > deadline_ns)
+			break;
+		if (!said)
+			kona_warn("waiting for remote memory: %s", text);
+		said = true;
+		usleep(GROW_PAUSE_US);
+	}
 	if (!rc)
 		kona_transport_shm_attach(&of->store, first, count, descriptor);
 	return rc;

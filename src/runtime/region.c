@@ -259,23 +259,55 @@ void *kona_region_alloc(struct kona_space *space, uint64_t pages, uint64_t align
 	return rc ? NULL : kona_space_address(space, first);
 }
 
-bool kona_region_extend(struct kona_space *space, uint64_t first, uint64_t pages, int protection)
+/* Takes what is free of [first, end) out of the free ranges. */
+static int carve_all(struct kona_region *region, uint64_t first, uint64_t end)
+{
+	for (;;) {
+		uint64_t index = find_range(region, first), from, to;
+		int rc = make_room(region);
+
+		if (rc)
+			return rc;
+		if (index == region->free_count || region->free[index].first >= end)
+			return 0;
+		from = region->free[index].first > first ? region->free[index].first : first;
+		to = region->free[index].first + region->free[index].count;
+		carve(region, index, from, (to < end ? to : end) - from);
+	}
+}
+
+static bool all_free(const struct kona_region *region, uint64_t first, uint64_t end)
+{
+	uint64_t index = find_range(region, first);
+	const struct kona_range *range = &region->free[index];
+
+	return index < region->free_count && range->first <= first &&
+	       end <= range->first + range->count;
+}
+
+int kona_region_occupy(struct kona_space *space, uint64_t first, uint64_t pages, int protection,
+		       bool over)
 {
 	struct kona_region *region = &space->region;
-	const struct kona_range *range;
-	uint64_t index;
-	bool taken = false;
+	int rc = 0;
 
 	if (first + pages > space->pages)
-		return false;
+		return -ENOMEM;
 	pthread_mutex_lock(&region->lock);
-	index = find_range(region, first);
-	range = &region->free[index];
-	if (index < region->free_count && range->first <= first &&
-	    first + pages <= range->first + range->count)
-		taken = !occupy_locked(space, index, first, pages, protection);
+	if (!over && !all_free(region, first, first + pages))
+		rc = -EEXIST;
+	if (!rc && protection != PROT_NONE)
+		rc = ensure_slabs(space, first, pages);
+	if (!rc && region->lent)
+		rc = kona_space_reserve(space, first, pages);
+	if (!rc)
+		rc = carve_all(region, first, first + pages);
 	pthread_mutex_unlock(&region->lock);
-	return taken;
+	if (rc)
+		return rc;
+	if (over)
+		kona_discard(space, first, pages);
+	return protect(space, first, pages, protection);
 }
 
 int kona_region_protect(struct kona_space *space, uint64_t first, uint64_t pages, int protection)

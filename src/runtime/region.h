@@ -52,9 +52,12 @@ KONA_MUST_CHECK int kona_region_init(struct kona_region *region, uint64_t pages,
 void *kona_region_alloc(struct kona_space *space, uint64_t pages, uint64_t align_pages,
 			int protection);
 
-/* Hands out exactly the pages from `first` on, if all of them are free. */
-KONA_MUST_CHECK bool kona_region_extend(struct kona_space *space, uint64_t first, uint64_t pages,
-					int protection);
+/*
+ * Hands out exactly these pages. -EEXIST when some are in use, unless `over`: then those are
+ * discarded, and what the program mapped there goes. -ENOMEM: no more remote memory.
+ */
+KONA_MUST_CHECK int kona_region_occupy(struct kona_space *space, uint64_t first, uint64_t pages,
+				       int protection, bool over);
 
 /* mprotect() of pages in use. -ENOMEM: no more remote memory, or no mappings; else its errno. */
 KONA_MUST_CHECK int kona_region_protect(struct kona_space *space, uint64_t first, uint64_t pages,

@@ -75,7 +75,7 @@ int kona_space_init(struct kona_space *space, const struct kona_space_options *o
 		return -ENOMEM;
 	rc = init_parts(space, options);
 	if (!rc)
-		rc = kona_uffd_open(space->write_protect, &space->uffd);
+		rc = kona_uffd_open(&space->uffd);
 	if (!rc)
 		rc = reserve(space, NULL, space->pages * KONA_PAGE_BYTES, 0, (void **)&space->base);
 	if (!rc)

@@ -5,6 +5,7 @@ Nothing here sleeps to synchronise: `until` polls a condition up to a deadline.
 """
 import array
 import contextlib
+import faulthandler
 import json
 import os
 import shutil
@@ -133,12 +134,12 @@ class Bench:
         self.processes.append(p)
         return p
 
-    def daemon(self, name, *arguments, expect="ready", **more):
+    def daemon(self, name, *arguments, expect="ready", wrap=(), **more):
         """Starts a daemon and waits until it is ready. p.log is the path of its stderr."""
         read, write = os.pipe()
         log = os.path.join(self.folder, f"{name}-{len(self.processes)}.log")
         with open(log, "wb") as stream:
-            p = self.spawn([f"{self.build}/{name}", *arguments, f"--ready-fd={write}"],
+            p = self.spawn([*wrap, f"{self.build}/{name}", *arguments, f"--ready-fd={write}"],
                            pass_fds=[write], stderr=stream, **more)
         os.close(write)
         p.log = log
@@ -182,9 +183,20 @@ class Bench:
 
 @contextlib.contextmanager
 def bench():
-    """The usual beginning: the build folder is the only argument."""
+    """The usual beginning: the build folder is the first argument. A test that hangs says where."""
+    faulthandler.dump_traceback_later(90, exit=True)
     with Bench(sys.argv[1]) as b:
         yield b
+
+
+def stage(b, standin):
+    """Puts the programs beside the stand-in for libkona.so, and returns the path of kona."""
+    folder = os.path.join(b.folder, "bin")
+    os.mkdir(folder)
+    for name in ("kona", "kona-memd", "kona-rackd"):
+        shutil.copy2(os.path.join(b.build, name), folder)
+    shutil.copy2(standin, os.path.join(folder, "libkona.so"))
+    return os.path.join(folder, "kona")
 
 
 def file_bytes(fd):

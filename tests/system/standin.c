@@ -5,6 +5,7 @@
  * and fills a block of statistics. What it met is told on standard error, with STANDIN_TELL.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,15 @@ static int lease = -1; /* the connection; ours until the process ends */
 		KONA_BROKER_MAGIC, KONA_BROKER_VERSION, type \
 	}
 
+/* Out of the range that a program may count on, as the real one does. */
+static int move_high(int fd)
+{
+	int high = fcntl(fd, F_DUPFD_CLOEXEC, 300);
+
+	close(fd);
+	return high;
+}
+
 static int connect_to(const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -33,7 +43,7 @@ static int connect_to(const char *path)
 		close(fd);
 		return -errno;
 	}
-	return fd;
+	return move_high(fd);
 }
 
 /* Receives GRANTED; *memory gets its descriptor. */
@@ -74,6 +84,8 @@ static int take_lease(struct kona_broker_welcome *welcome, struct kona_broker_gr
 	if (send(lease, &grant, sizeof(grant), 0) < 0 ||
 	    receive(granted, &memory) != (ssize_t)sizeof(*granted))
 		return -EPROTO;
+	if (memory >= 0)
+		memory = move_high(memory);
 	if (!granted->status && pwrite(memory, "far", 3, 0) != 3)
 		return -EIO;
 	return granted->status;

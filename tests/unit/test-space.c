@@ -263,9 +263,10 @@ static void freed_ranges_are_found_again(void)
 	CHECK(kona_region_in_use(&space, kona_space_page(&space, second), 20));
 	CHECK(make_data(10) == first);
 	CHECK(*(char *)first == 0);
-	CHECK(!kona_region_extend(&space, kona_space_page(&space, first) + 10, 1, PROT_READ));
-	CHECK(kona_region_extend(&space, kona_space_page(&space, second) + 20, 5,
-				 PROT_READ | PROT_WRITE));
+	CHECK(kona_region_occupy(&space, kona_space_page(&space, first) + 10, 1, PROT_READ,
+				 false) == -EEXIST);
+	CHECK(!kona_region_occupy(&space, kona_space_page(&space, second) + 20, 5,
+				  PROT_READ | PROT_WRITE, false));
 	CHECK(!kona_region_alloc(&space, SPACE_BYTES / KONA_PAGE_BYTES, 1, PROT_READ));
 }
 
