@@ -44,6 +44,7 @@ struct figures {
 	double plain_rate;
 	const char *cpu, *kernel;
 	double data_bytes;
+	bool own_cpus; /* the server one, the clients another */
 	int keys, value_bytes, clients, pipeline;
 };
 
@@ -93,15 +94,16 @@ static int read_curve(json_t *system, struct curve *ret_curve)
 static int read_figures(json_t *root, struct figures *ret_figures)
 {
 	struct figures f = {.count = 0};
-	json_t *systems, *system;
+	json_t *systems, *system, *server_cpus;
 	size_t i;
 
-	if (json_unpack(root, "{s:{s:F}, s:o, s:{s:s, s:s}, s:{s:F, s:i, s:i, s:i, s:i}}", "plain",
-			"operations_per_second", &f.plain_rate, "systems", &systems, "machine",
-			"cpu", &f.cpu, "kernel", &f.kernel, "load", "data_bytes", &f.data_bytes,
-			"keys", &f.keys, "value_bytes", &f.value_bytes, "clients", &f.clients,
-			"pipeline", &f.pipeline))
+	if (json_unpack(root, "{s:{s:F}, s:o, s:{s:s, s:s}, s:{s:F, s:i, s:i, s:i, s:i, s:o}}",
+			"plain", "operations_per_second", &f.plain_rate, "systems", &systems,
+			"machine", "cpu", &f.cpu, "kernel", &f.kernel, "load", "data_bytes",
+			&f.data_bytes, "keys", &f.keys, "value_bytes", &f.value_bytes, "clients",
+			&f.clients, "pipeline", &f.pipeline, "server_cpus", &server_cpus))
 		return -EINVAL;
+	f.own_cpus = json_array_size(server_cpus) > 0;
 	json_array_foreach (systems, i, system) {
 		if (f.count == MOST_SYSTEMS || read_curve(system, &f.curves[f.count]))
 			return -EINVAL;
@@ -189,22 +191,27 @@ static void draw_amplification(FILE *out, const struct figures *f, double top)
 
 static void draw(FILE *out, const struct figures *f)
 {
+	char keys[KONA_AXIS_TEXT_BYTES];
+
 	fprintf(out,
 		"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" "
 		"height=\"%d\">\n%s<rect class=\"paper\" width=\"%d\" height=\"%d\"/>\n"
 		"<text class=\"title\" x=\"%d\" y=\"44\">Redis with part of its data in remote "
-		"memory</text>\n<text class=\"sub\" x=\"%d\" y=\"68\">%d keys with values of %d "
+		"memory</text>\n<text class=\"sub\" x=\"%d\" y=\"68\">%s keys with values of %d "
 		"bytes, a data set of %.0f MiB; %d clients, %d commands in flight each</text>\n",
-		WIDTH, HEIGHT, WIDTH, HEIGHT, style, WIDTH, HEIGHT, MARGIN, MARGIN, f->keys,
-		f->value_bytes, f->data_bytes / (1 << 20), f->clients, f->pipeline);
+		WIDTH, HEIGHT, WIDTH, HEIGHT, style, WIDTH, HEIGHT, MARGIN, MARGIN,
+		kona_axis_format(KONA_UNIT_NUMBER, f->keys, keys), f->value_bytes,
+		f->data_bytes / (1 << 20), f->clients, f->pipeline);
 	draw_throughput(out, f, HEAD_HEIGHT);
 	draw_amplification(out, f, HEAD_HEIGHT + PANEL_HEIGHT + MARGIN);
 	fprintf(out, "<text class=\"foot\" x=\"%d\" y=\"%d\">", MARGIN, HEIGHT - 44);
 	kona_svg_text(out, f->cpu);
 	fputs(", Linux ", out);
 	kona_svg_text(out, f->kernel);
+	if (f->own_cpus)
+		fputs(". The server and its runtime share one CPU, the clients have another", out);
 	fprintf(out,
-		". The server and its runtime share one CPU, the clients have another.</text>\n"
+		".</text>\n"
 		"<text class=\"foot\" x=\"%d\" y=\"%d\">Remote memory is that of another process "
 		"on the same host. Local memory includes the runtime's metadata; at 100 %% all "
 		"fits.</text>\n</svg>\n",

@@ -149,7 +149,8 @@ static void draw_marks(const struct drawing *d)
 		fprintf(d->out,
 			"<line class=\"mark\" x1=\"%d\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>"
 			"<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">",
-			LEFT, LEFT + d->width, y, y, LEFT + d->width - 4, y - 4);
+			LEFT, LEFT + d->width, y, y, LEFT + d->width - 4,
+			y < TOP + NAME_HEIGHT ? y + 13 : y - 4);
 		kona_svg_text(d->out, d->plot->marks[i].name);
 		fputs("</text>\n", d->out);
 	}
