@@ -95,7 +95,8 @@ static void run(void *argument)
 		if ((wait[0].revents & POLLNVAL) ||
 		    (read(space->evict.wake, &count, sizeof(count)) < 0 && errno == EBADF))
 			kona_fatal("a descriptor of the runtime was closed");
-		kona_store_release(&space->evict.kicked, false); /* EV-1 */
+		/* EV-1: an exchange, for the look at the level must not come before it. */
+		(void)kona_exchange_acq_rel(&space->evict.kicked, false);
 		evict_until_plenty(space);
 	}
 }

@@ -133,31 +133,27 @@ static void serve_pending(struct kona_space *space)
 	kona_store_release(&fault->starving, left > 0);
 }
 
-static void handle_message(struct kona_space *space, const struct uffd_msg *message)
+/* The evictor may have gone to sleep since: it is asked again as long as anybody waits. */
+static void retry_pending(struct kona_space *space)
 {
-	uint64_t page;
+	serve_pending(space);
+	if (space->fault.pending_count)
+		kona_evict_kick(space);
+}
 
-	switch (message->event) {
-	case UFFD_EVENT_PAGEFAULT:
-		page = kona_space_page(space, (void *)(uintptr_t)message->arg.pagefault.address);
-		if (page >= space->pages) {
-			/* The staging area, which nobody but the evictor may touch. */
-			kona_fatal("fault at %p, outside of VFMem",
-				   (void *)(uintptr_t)message->arg.pagefault.address);
-		}
-		kona_add_relaxed(message->arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP
-					 ? &space->stats->faults_wp
-					 : &space->stats->faults_missing,
-				 1); /* relaxed: a figure */
-		if (serve(space, page, message->arg.pagefault.flags) == -EAGAIN)
-			keep(space, page, message->arg.pagefault.flags);
-		break;
-	case UFFD_EVENT_FORK:
-		kona_lineage_born(space, (int)message->arg.fork.ufd);
-		break;
-	default:
-		break;
-	}
+static void handle_fault(struct kona_space *space, const struct uffd_msg *message)
+{
+	void *address = (void *)(uintptr_t)message->arg.pagefault.address;
+	uint64_t flags = message->arg.pagefault.flags;
+	uint64_t page = kona_space_page(space, address);
+
+	if (page >= space->pages) /* the staging area, which nobody but the evictor may touch */
+		kona_fatal("fault at %p, outside of VFMem", address);
+	kona_add_relaxed(flags & UFFD_PAGEFAULT_FLAG_WP ? &space->stats->faults_wp
+							: &space->stats->faults_missing,
+			 1); /* relaxed: a figure */
+	if (serve(space, page, flags) == -EAGAIN)
+		keep(space, page, flags);
 }
 
 static void read_messages(struct kona_space *space)
@@ -175,11 +171,16 @@ static void read_messages(struct kona_space *space)
 	if (got <= 0)
 		kona_fatal("the userfaultfd was taken away: %s", strerror(got ? errno : EBADF));
 	start_ns = kona_now_ns();
+	/* Forks first: since its event was read, pages can be mapped again, and the child's
+	 * snapshot must not know of them. */
 	for (size_t i = 0; i < (size_t)got / sizeof(messages[0]); i++)
-		handle_message(space, &messages[i]);
+		if (messages[i].event == UFFD_EVENT_FORK)
+			kona_lineage_born(space, (int)messages[i].arg.fork.ufd);
+	for (size_t i = 0; i < (size_t)got / sizeof(messages[0]); i++)
+		if (messages[i].event == UFFD_EVENT_PAGEFAULT)
+			handle_fault(space, &messages[i]);
 	if (space->fault.pending_count) {
-		serve_pending(space);
-		kona_evict_kick(space);
+		retry_pending(space);
 	} else if (kona_frames_available(&space->frames) < space->evict.low) {
 		kona_evict_kick(space);
 	}
@@ -197,9 +198,7 @@ static void fed(struct kona_space *space, struct kona_watch *watch)
 
 	if (read(watch->descriptor, &count, sizeof(count)) < 0 && errno == EBADF)
 		kona_fatal("a descriptor of the runtime was closed");
-	serve_pending(space);
-	if (space->fault.pending_count)
-		kona_evict_kick(space);
+	retry_pending(space);
 }
 
 static void run(void *argument)
@@ -220,7 +219,9 @@ static void run(void *argument)
 			watch->ready(space, watch);
 		}
 		if (!count)
-			serve_pending(space);
+			retry_pending(space);
+		/* FA-2: release, pairs with the acquire in kona_fault_round_trip(). */
+		kona_store_release(&space->fault.rounds, space->fault.rounds + 1);
 	}
 }
 
@@ -236,6 +237,18 @@ int kona_fault_watch(struct kona_space *space, struct kona_watch *watch, uint32_
 void kona_fault_unwatch(struct kona_space *space, struct kona_watch *watch)
 {
 	epoll_ctl(space->fault.epoll, EPOLL_CTL_DEL, watch->descriptor, NULL);
+}
+
+void kona_fault_round_trip(struct kona_space *space)
+{
+	uint64_t one = 1, seen = kona_load_acquire(&space->fault.rounds); /* FA-2 */
+
+	/* The round that ends next may have begun before the call; the one after it has not. */
+	while (kona_load_acquire(&space->fault.rounds) - seen < 2) { /* FA-2 */
+		if (write(space->fault.wake.descriptor, &one, sizeof(one)) < 0 && errno == EBADF)
+			kona_fatal("a descriptor of the runtime was closed");
+		usleep(100);
+	}
 }
 
 void kona_fault_feed(struct kona_space *space)

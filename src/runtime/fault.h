@@ -32,6 +32,7 @@ struct kona_fault {
 	struct kona_watch messages; /* the userfaultfd */
 	struct kona_watch wake;	    /* an eventfd, written by the evictor. Owned */
 	pid_t tid;		    /* Immutable after init */
+	uint64_t rounds;	    /* batches of events worked off. Atomic, edge FA-2 */
 	bool starving;		    /* faults wait for a frame. Atomic, edge FA-1 */
 	uint32_t pending_count;
 	struct kona_pending pending[KONA_FAULT_MOST_PENDING];
@@ -44,6 +45,12 @@ KONA_MUST_CHECK int kona_fault_start(struct kona_space *space);
 KONA_MUST_CHECK int kona_fault_watch(struct kona_space *space, struct kona_watch *watch,
 				     uint32_t events);
 void kona_fault_unwatch(struct kona_space *space, struct kona_watch *watch);
+
+/*
+ * Returns when the handler has dealt with all that it had read before the call. By a thread of the
+ * program that holds the write-back lock.
+ */
+void kona_fault_round_trip(struct kona_space *space);
 
 /* Frames are free again: tells the handler, if faults wait for them. Any thread. */
 void kona_fault_feed(struct kona_space *space);

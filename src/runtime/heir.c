@@ -31,6 +31,8 @@
 #define MADV_POPULATE_READ 22
 #endif
 
+enum { MOST_MESSAGES = 32 };
+
 static int receive_descriptor(int socket)
 {
 	char byte, control[CMSG_SPACE(sizeof(int))];
@@ -92,8 +94,10 @@ static void let_write(struct kona_heir *heir, uint64_t page)
 static void serve(struct kona_heir *heir)
 {
 	struct uffd_msg message;
+	int left = MOST_MESSAGES; /* then look whether the parent lives */
 
-	while (read(heir->executor.uffd, &message, sizeof(message)) == (ssize_t)sizeof(message)) {
+	while (left-- &&
+	       read(heir->executor.uffd, &message, sizeof(message)) == (ssize_t)sizeof(message)) {
 		uint64_t page = (message.arg.pagefault.address - (uintptr_t)heir->executor.base) /
 				KONA_PAGE_BYTES;
 		int rc;

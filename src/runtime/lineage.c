@@ -29,8 +29,6 @@
 #include "runtime/os.h"
 #include "runtime/space.h"
 
-enum { GONE_TRIES = 100 }; /* of a millisecond */
-
 static int open_spare(void)
 {
 	return kona_os_raise((int)syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDONLY | O_CLOEXEC));
@@ -70,8 +68,11 @@ static void forget_dead(struct kona_space *space)
 	while (*link) {
 		struct kona_child *child = *link;
 
-		/* LI-1: acquire, pairs with the release in let_go(). */
-		if (!kona_load_acquire(&child->dead)) {
+		/* LI-1: acquire, pairs with the release in let_go(). FA-2: the handler may still
+		 * have an event of this child at hand in the round in which it let go. */
+		uint64_t dead = kona_load_acquire(&child->dead);
+
+		if (!dead || kona_load_acquire(&space->fault.rounds) < dead) {
 			link = &child->next;
 			continue;
 		}
@@ -117,25 +118,22 @@ int kona_lineage_announce(struct kona_space *space)
 
 /*
  * fork() returns when its event was read, not when it was dealt with; and without an event when it
- * failed. Then nobody has the child's end of the socket pair, which our end tells. (So it does when
- * the child died at once: the handler, if it is still to come, finds it given up.)
+ * failed. Then nobody has the child's end of the socket pair, which our end tells. So it does when
+ * the child died at once: a round trip with the handler tells the two apart.
  */
-static bool wait_until_born(struct kona_lineage *lineage, const struct kona_child *child)
+static bool wait_until_born(struct kona_space *space, const struct kona_child *child)
 {
 	struct pollfd life = {child->life.descriptor, 0, 0};
-	int given_up = 0;
+	struct kona_lineage *lineage = &space->lineage;
 
 	/* LI-2: acquire, pairs with the release in kona_lineage_born(). */
 	while (kona_load_acquire(&lineage->birth) != KONA_BIRTH_DONE) {
-		uint32_t announced = KONA_BIRTH_ANNOUNCED;
-
-		if (poll(&life, 1, 0) == 1 && ++given_up >= GONE_TRIES &&
-		    kona_cas_acq_rel(&lineage->birth, &announced, KONA_BIRTH_NONE)) /* LI-2 */
-			return false;
-		if (given_up)
-			usleep(1000);
-		else
+		if (poll(&life, 1, 0) != 1) {
 			sched_yield();
+			continue;
+		}
+		kona_fault_round_trip(space);
+		return kona_load_acquire(&lineage->birth) == KONA_BIRTH_DONE; /* LI-2 */
 	}
 	return true;
 }
@@ -147,7 +145,7 @@ void kona_lineage_announced(struct kona_space *space)
 
 	kona_os_close(lineage->child_end);
 	lineage->child_end = -1;
-	if (!wait_until_born(lineage, child)) { /* fork() failed */
+	if (!wait_until_born(space, child)) { /* fork() failed */
 		kona_os_close(child->life.descriptor);
 		free_child(child);
 	}
@@ -163,7 +161,7 @@ static void let_go(struct kona_space *space, struct kona_child *child)
 	kona_fault_unwatch(space, &child->life);
 	kona_os_close(child->life.descriptor);
 	/* The userfaultfd stays open until the child is freed: preserve() may be using it. */
-	kona_store_release(&child->dead, true); /* LI-1 */
+	kona_store_release(&child->dead, space->fault.rounds + 1); /* LI-1 */
 }
 
 static void serve_child(struct kona_space *space, struct kona_watch *watch)
@@ -221,14 +219,9 @@ void kona_lineage_born(struct kona_space *space, int uffd)
 {
 	struct kona_lineage *lineage = &space->lineage;
 	struct kona_child *child;
-	uint32_t announced = KONA_BIRTH_ANNOUNCED;
 	int rc;
 
 	uffd = kona_os_raise(uffd);
-	if (!kona_cas_acq_rel(&lineage->birth, &announced, KONA_BIRTH_TAKEN)) { /* LI-2 */
-		kona_os_close(uffd); /* the child died before we came */
-		return;
-	}
 	child = lineage->announced;
 	if (lineage->spare < 0)
 		lineage->spare = open_spare();
@@ -270,7 +263,11 @@ static void save_page(struct kona_space *space, struct kona_child *child, uint64
 	if (rc == -EEXIST)
 		kona_uffd_wake(child->executor.uffd, kona_space_address(space, page),
 			       KONA_PAGE_BYTES);
-	/* ENOENT: the child unmapped it; ESRCH: the child is gone. */
+	/* ENOENT: the child unmapped it; ESRCH: the child is gone. Else the store must not change.
+	 */
+	else if (rc && rc != -ENOENT && rc != -ESRCH && rc != -EAGAIN)
+		kona_fatal("page %p of a forked child cannot be saved: %s",
+			   (void *)kona_space_address(space, page), strerror(-rc));
 	kona_add_relaxed(&space->stats->preserved_pages, 1); /* relaxed: a figure */
 }
 

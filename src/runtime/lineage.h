@@ -20,13 +20,12 @@ struct kona_child {
 	struct kona_watch messages;    /* the child's userfaultfd. Owned */
 	struct kona_watch life; /* our end of a socket pair: a byte says that the child serves
 				   itself, its end that the child is gone. Owned */
-	bool dead;		/* Atomic, edge LI-1: the handler has let go */
+	uint64_t dead; /* the handler's round in which it let go; 0: not yet. Atomic, edge LI-1 */
 };
 
 enum kona_birth {
 	KONA_BIRTH_NONE,
 	KONA_BIRTH_ANNOUNCED,
-	KONA_BIRTH_TAKEN, /* the handler is at it */
 	KONA_BIRTH_DONE,
 };
 

@@ -83,7 +83,8 @@ static void drop_page(struct kona_executor *executor, uint64_t page)
 	    kona_os_madvise(home, KONA_PAGE_BYTES, MADV_DONTNEED))
 		return;
 	kona_trim_keep(trim, page);
-	if (executor->parent_gone || kona_heritage_needs(executor->heritage, page))
+	/* Whether the parent lives or not: with saved = 1 the store may hold its new bytes. */
+	if (kona_heritage_needs(executor->heritage, page))
 		return;
 	/* EEXIST: the parent's copy came first. */
 	if (kona_uffd_copy(executor->uffd, home, trim->copy, KONA_PAGE_BYTES, false, &done))
