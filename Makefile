@@ -3,7 +3,7 @@ BUILD  ?= build
 MESON  := meson
 SETUP  := $(BUILD)/build.ninja
 
-.PHONY: build deps test check clean install
+.PHONY: build deps test demo check clean install
 
 build: deps $(SETUP)
 	ninja -C $(BUILD)
@@ -16,6 +16,10 @@ $(SETUP): | deps
 
 test: build
 	scripts/run-tests $(BUILD)
+
+# Redis with part of its data in remote memory; see bench/demo.
+demo: build
+	bench/demo --build $(BUILD)
 
 check: deps
 	scripts/check-house

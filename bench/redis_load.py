@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A Redis server to measure: started, loaded, put under load by redis-benchmark, read back.
+
+Keys are key:000000000000 and so on, as redis-benchmark draws them."""
+
+import os
+import random
+import re
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from kona_bench import Failure, Program, on_cpus, wait_for
+
+VALUE_BYTES = 100
+CLIENTS = 25  # each of the two load generators
+PIPELINE = 16
+BATCH = 1000
+DIGITS = random.Random(1).randbytes(1 << 19).hex().encode()
+# What redis-benchmark writes; no other value begins like it.
+NEW_VALUE = b"new:" + DIGITS[: VALUE_BYTES - 4]
+
+
+def value_of(key):
+    """Its own for each key, and of little use to a compressor."""
+    start = key * 7919 % (len(DIGITS) - VALUE_BYTES)
+    return (b"%d:" % key + DIGITS[start : start + VALUE_BYTES])[:VALUE_BYTES]
+
+
+def pack(*words):
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words)
+
+
+def split_cpus():
+    """The server with all that serves it on one CPU, the load generators on another: where the
+    scheduler puts threads would else decide more than what is compared. Two sets, or None."""
+    cpus = sorted(os.sched_getaffinity(0))
+    return ({cpus[0]}, {cpus[1]}) if len(cpus) > 1 else (None, None)
+
+
+class Redis:
+    """keys: how many to load. The rest as for Program."""
+
+    def __init__(self, build, keys, local_bytes=None, dirty="lines", before=None):
+        self.keys = keys
+        self.folder = tempfile.TemporaryDirectory(prefix="kona-demo-")
+        self.socket_path = str(Path(self.folder.name) / "redis.sock")
+        self.server_cpus, self.load_cpus = split_cpus()
+        command = ["redis-server", "--port", "0", "--unixsocket", self.socket_path, "--save", "",
+                   "--appendonly", "no", "--dir", self.folder.name]
+        self.log = open(Path(self.folder.name) / "log", "wb")
+        self.program = Program(build, command, local_bytes, dirty, stdin=subprocess.DEVNULL,
+                               stdout=self.log, stderr=self.log,
+                               preexec_fn=on_cpus(self.server_cpus, before))
+
+    def __enter__(self):
+        try:
+            self.connection = wait_for("redis-server", self._connect)
+            self.replies = self.connection.makefile("rb")
+            self.pid = int(re.search(rb"process_id:(\d+)", self.ask(b"INFO", b"server"))[1])
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *ignored):
+        self.program.__exit__()
+        self.log.close()
+        self.folder.cleanup()
+
+    def _connect(self):
+        if self.program.process.poll() is not None:
+            self.log.flush()
+            said = Path(self.log.name).read_text(errors="replace").strip().splitlines()
+            raise Failure("redis-server ended: " + (said[-1] if said else "without a word"))
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.connect(self.socket_path)
+            return connection
+        except OSError:
+            connection.close()
+            return None
+
+    def _reply(self):
+        line = self.replies.readline()
+        if line[:1] == b"$" and line[1:2] != b"-":
+            return self.replies.read(int(line[1:]) + 2)[:-2]
+        if line[:1] not in (b"+", b":"):
+            raise Failure(f"redis-server answered {line[:80]!r}")
+        return line[1:-2]
+
+    def ask(self, *words):
+        self.connection.sendall(pack(*words))
+        return self._reply()
+
+    def _in_batches(self, command):
+        """command(key) for every key; yields key and reply."""
+        for first in range(0, self.keys, BATCH):
+            batch = range(first, min(first + BATCH, self.keys))
+            self.connection.sendall(b"".join(command(key) for key in batch))
+            for key in batch:
+                yield key, self._reply()
+
+    def load(self):
+        for key, reply in self._in_batches(
+                lambda key: pack(b"SET", b"key:%012d" % key, value_of(key))):
+            if reply != b"OK":
+                raise Failure(f"SET of key {key} gave {reply!r}")
+
+    def verify(self):
+        """Reads every key back: its first value or the one that redis-benchmark wrote."""
+        for key, reply in self._in_batches(lambda key: pack(b"GET", b"key:%012d" % key)):
+            if reply not in (value_of(key), NEW_VALUE):
+                raise Failure(f"key {key} holds {reply[:40]!r}, which nobody wrote")
+
+    def served(self):
+        """GETs and SETs so far."""
+        calls = dict(re.findall(rb"cmdstat_(\w+):calls=(\d+)", self.ask(b"INFO", b"commandstats")))
+        return int(calls.get(b"get", 0)) + int(calls.get(b"set", 0))
+
+    def throughput(self, seconds, windows, before_windows):
+        """Operations per second in each of the windows, after a warm-up of the same length as one;
+        before_windows() is called when it is over. And the operations of all windows."""
+        command = ["redis-benchmark", "-s", self.socket_path, "-c", str(CLIENTS), "-P",
+                   str(PIPELINE), "-n", "1000000000", "-r", str(self.keys), "-q"]
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL,
+                 "preexec_fn": on_cpus(self.load_cpus)}
+        rates = []
+        get, set_ = ["GET", "key:__rand_int__"], ["SET", "key:__rand_int__", NEW_VALUE.decode()]
+        with Program(None, command + get, **quiet) as gets, \
+             Program(None, command + set_, **quiet) as sets:
+            time.sleep(seconds)
+            before_windows()
+            first = last = self.served()
+            last_time = time.monotonic()
+            for _ in range(windows):
+                time.sleep(seconds)
+                now, now_time = self.served(), time.monotonic()
+                rates.append((now - last) / (now_time - last_time))
+                last, last_time = now, now_time
+            if gets.process.poll() is not None or sets.process.poll() is not None:
+                raise Failure("redis-benchmark ended early")
+        return rates, last - first
