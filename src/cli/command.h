@@ -13,5 +13,6 @@ struct kona_command {
 };
 
 int kona_cmd_sim(int argc, char **argv);
+int kona_cmd_track(int argc, char **argv);
 
 #endif

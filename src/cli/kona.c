@@ -11,6 +11,7 @@
 
 static const struct kona_command commands[] = {
 	{"sim", "simulate a program's caches and remote memory in one run", kona_cmd_sim},
+	{"track", "find the cache lines that a running program writes", kona_cmd_track},
 	{NULL, NULL, NULL},
 };
 

@@ -30,10 +30,10 @@ void kona_dirty_free(struct kona_dirty_list *list);
 
 struct kona_counts {
 	uint64_t lines, pages_4k, pages_2m;
-	uint64_t changed_bytes;			       /* copies only */
-	uint64_t by_page[KONA_PAGE_LINES + 1];	       /* pages with that many dirty lines */
-	uint64_t by_run[KONA_PAGE_LINES + 2];	       /* runs of that many lines; last: longer */
-	uint64_t run_ns, paused_ns;		       /* of the targets */
+	uint64_t changed_bytes;		       /* copies only */
+	uint64_t by_page[KONA_PAGE_LINES + 1]; /* pages with that many dirty lines */
+	uint64_t by_run[KONA_PAGE_LINES + 2];  /* runs of that many lines; last: longer */
+	uint64_t run_ns, paused_ns;	       /* of the targets */
 	uint64_t resident_bytes, kept_bytes, unreadable_pages; /* at the window's end */
 };
 

@@ -190,8 +190,7 @@ static int lead(pid_t pid, pid_t tid, uint64_t address, int *ret_fd, bool *stops
 	    ptrace(PTRACE_GETSIGMASK, tid, sizeof(mask), &mask) ||
 	    ptrace(PTRACE_SETSIGMASK, tid, sizeof(all), &all))
 		return -errno;
-	err = call(tid, address, &saved, SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK, &number,
-		   stops);
+	err = call(tid, address, &saved, SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK, &number, stops);
 	if (!err && number == -EPERM)
 		err = call(tid, address, &saved, SYS_userfaultfd,
 			   O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY, &number, stops);

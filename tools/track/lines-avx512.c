@@ -28,8 +28,8 @@ static uint64_t copy_avx512(const void *page, void *kept, uint64_t *changed_byte
 
 	for (unsigned int i = 0; i < KONA_PAGE_LINES; i++) {
 		__m512i now = _mm512_load_si512((const __m512i *)page + i);
-		__mmask64 differ = _mm512_cmpneq_epi8_mask(
-			now, _mm512_load_si512((const __m512i *)kept + i));
+		__mmask64 differ =
+			_mm512_cmpneq_epi8_mask(now, _mm512_load_si512((const __m512i *)kept + i));
 
 		if (KONA_LIKELY(!differ))
 			continue;

@@ -76,6 +76,8 @@ struct kona_regions {
  */
 KONA_MUST_CHECK int kona_regions_scan(int pagemap, uint64_t start, uint64_t end, bool protect,
 				      struct kona_regions *list);
+/* Appends a run; it becomes one with the last, where it continues it. */
+KONA_MUST_CHECK int kona_regions_add(struct kona_regions *list, const struct kona_region *region);
 void kona_regions_free(struct kona_regions *list);
 
 #endif

@@ -17,7 +17,7 @@ enum {
 
 static bool scan_missing; /* one thread; set once */
 
-static int add_region(struct kona_regions *list, const struct kona_region *region)
+int kona_regions_add(struct kona_regions *list, const struct kona_region *region)
 {
 	struct kona_region *last = list->count ? &list->v[list->count - 1] : NULL;
 
@@ -61,7 +61,7 @@ static int scan_some(int pagemap, uint64_t *start, uint64_t end, bool protect,
 	if (n < 0)
 		return -errno;
 	for (int i = 0; !err && i < n; i++)
-		err = add_region(list, &found[i]);
+		err = kona_regions_add(list, &found[i]);
 	*start = arg.walk_end > *start ? arg.walk_end : end;
 	return err;
 }
@@ -91,7 +91,7 @@ static int read_table(int pagemap, uint64_t start, uint64_t end, struct kona_reg
 				continue;
 			if (entries[i] >> 61 & 1)
 				one.categories |= KONA_PAGE_FILE;
-			err = add_region(list, &one);
+			err = kona_regions_add(list, &one);
 			if (err)
 				return err;
 		}

@@ -116,14 +116,14 @@ static bool take_status(struct kona_stop *stop, const struct kona_stopper *stopp
 		if (WIFSTOPPED(status))
 			let_go(tid, status);
 		else if (stopper->reaped)
-			stopper->reaped(stopper->context, tid, status);
+			stopper->reaped(stopper->reaped_context, tid, status);
 		return true;
 	}
 	(*pending)--;
 	if (!WIFSTOPPED(status)) {
 		t->gone = true; /* ended instead */
 		if (stopper->reaped)
-			stopper->reaped(stopper->context, tid, status);
+			stopper->reaped(stopper->reaped_context, tid, status);
 		return true;
 	}
 	t->stopped = true;
@@ -167,7 +167,7 @@ static int wait_for(struct kona_stop *stop, const struct kona_stopper *stopper, 
 		if (take_status(stop, stopper, &pending))
 			continue;
 		if (stopper->idle)
-			stopper->idle(stopper->context);
+			stopper->idle(stopper->idle_context);
 		if (sigtimedwait(&set, NULL, &tick) >= 0)
 			continue;
 		waited = kona_now_ns() - start;

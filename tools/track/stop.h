@@ -18,10 +18,10 @@
 
 struct kona_stopped_thread {
 	pid_t tid;
-	int signal;   /* to be delivered when it goes on */
+	int signal; /* to be delivered when it goes on */
 	bool stopped;
 	bool gone;  /* ended, or in the kernel and not to be woken ("D") */
-	bool plain;   /* stopped by us, not by a signal or by job control */
+	bool plain; /* stopped by us, not by a signal or by job control */
 };
 
 struct kona_stop {
@@ -35,9 +35,10 @@ struct kona_stop {
 typedef void kona_reaped(void *context, pid_t pid, int status);
 
 struct kona_stopper {
-	kona_reaped *reaped;
-	void (*idle)(void *context); /* called again and again while a stop waits */
-	void *context;
+	kona_reaped *reaped; /* NULL: nobody asks */
+	void *reaped_context;
+	void (*idle)(void *context); /* called again and again while a stop waits; NULL: nothing */
+	void *idle_context;
 };
 
 /* Blocks SIGCHLD for good: the stops wait for it. Once, at start. */

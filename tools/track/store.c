@@ -424,6 +424,5 @@ uint64_t kona_store_bytes(const struct kona_store *store)
 	for (size_t i = 0; i < store->free.count; i++)
 		if (store->free.v[i].page)
 			given_back += store->free.v[i].count;
-	return (store->grown - given_back) * store->slot_bytes +
-	       lists * sizeof(struct kona_extent);
+	return (store->grown - given_back) * store->slot_bytes + lists * sizeof(struct kona_extent);
 }
