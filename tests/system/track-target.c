@@ -76,9 +76,9 @@ static void die(const char *what)
 	exit(1);
 }
 
-static void map_region(struct region *r, uint64_t at)
+static void map_region(struct region *r, uint64_t at, size_t pages)
 {
-	r->pages = 1 + draw(PAGES_MAX / 2);
+	r->pages = pages;
 	r->start = mmap((void *)at, r->pages * PAGE, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	if (r->start == MAP_FAILED)
@@ -202,7 +202,7 @@ static void change_mapping(void)
 	struct region *r = &state->region[draw(REGIONS)];
 
 	if (!r->start) {
-		map_region(r, fresh_address(PAGES_MAX));
+		map_region(r, fresh_address(PAGES_MAX), 1 + draw(PAGES_MAX));
 		return;
 	}
 	switch (draw(reuse ? 8 : 6)) {
@@ -224,7 +224,7 @@ static void change_mapping(void)
 		uint64_t at = (uint64_t)r->start;
 
 		unmap_region(r);
-		map_region(r, at);
+		map_region(r, at, 1 + draw(r->pages));
 		break;
 	}
 	case 7:
@@ -328,7 +328,7 @@ int main(int argc, char **argv)
 		die("mmap");
 	state->bump = BASE;
 	for (size_t i = 0; i < REGIONS / 2; i++)
-		map_region(&state->region[i], fresh_address(PAGES_MAX));
+		map_region(&state->region[i], fresh_address(PAGES_MAX), 1 + draw(PAGES_MAX));
 	puts("ready");
 	fflush(stdout);
 	while (fgets(command, sizeof(command), stdin)) {

@@ -19,7 +19,7 @@
 #include "scan.h"
 
 enum {
-	SAMPLES = 16, /* pages of a run */
+	SAMPLES = 128, /* pages of a run */
 	TABLE_BITS = 16,
 	TABLE = 1 << TABLE_BITS,
 	VOTES = 64,
@@ -191,11 +191,73 @@ static bool explains(struct kona_target *target, const struct kona_region *run, 
 	return compared && equal * EXPLAINED >= compared;
 }
 
+/* Does any line of the page hold what it held then? */
+static bool any_equal(const struct kona_target *target, const void *then, const void *now)
+{
+	for (unsigned int line = 0; line < KONA_PAGE_LINES; line++) {
+		uint64_t key = line_key(target, then, line);
+
+		if (key && key == line_key(target, now, line))
+			return true;
+	}
+	return false;
+}
+
+/* Pages to be taken back at once. */
+struct hold {
+	uint64_t page, count;
+};
+
+static int take_held(struct kona_target *target, struct hold *hold, uint64_t distance)
+{
+	uint64_t count = hold->count;
+
+	hold->count = 0;
+	return count ? kona_store_move(&target->store, hold->page, hold->page + distance, count)
+		     : 0;
+}
+
+/*
+ * Takes one part of a vanished extent back. A page without any line of the old one was dropped on
+ * the way (the mapping shrank, and grew again) and compares with zeros.
+ */
+static int take_part(struct kona_target *target, struct kona_extent part, uint64_t distance,
+		     struct hold *hold)
+{
+	uint8_t hashes[KONA_HASH_BYTES] __attribute__((aligned(64)));
+	char *buffer = target->scan->buffer;
+	struct iovec local = {buffer, (size_t)part.count * KONA_PAGE_BYTES};
+	struct iovec remote = {(void *)(uintptr_t)((part.page + distance) * KONA_PAGE_BYTES),
+			       local.iov_len};
+	ssize_t n = process_vm_readv(target->pid, &local, 1, &remote, 1, 0);
+	size_t got = n < 0 ? 0 : (size_t)n / KONA_PAGE_BYTES;
+	int err = 0;
+
+	for (uint32_t i = 0; !err && i < part.count; i++) {
+		const void *now = buffer + (size_t)i * KONA_PAGE_BYTES;
+
+		if (i < got && target->kept == KONA_KEPT_HASH) {
+			target->lines->hash(now, hashes, target->key);
+			now = hashes;
+		}
+		if (i < got &&
+		    !any_equal(target, kona_store_slot(&target->store, part.slot + i), now))
+			continue;
+		if (hold->page + hold->count != part.page + i)
+			err = take_held(target, hold, distance);
+		if (!hold->count)
+			hold->page = part.page + i;
+		hold->count++;
+	}
+	return err;
+}
+
 /* Takes back what vanished at that distance. */
 static int take_back(struct kona_target *target, const struct kona_region *run, uint64_t distance)
 {
 	uint64_t start = run->start / KONA_PAGE_BYTES - distance;
 	uint64_t end = run->end / KONA_PAGE_BYTES - distance;
+	struct hold hold = {0};
 	int err = 0;
 
 	while (!err && start < end) {
@@ -209,10 +271,15 @@ static int take_back(struct kona_target *target, const struct kona_region *run, 
 		count = e->page + e->count - start;
 		if (count > end - start)
 			count = end - start;
-		err = kona_store_move(&target->store, start, start + distance, count);
+		if (count > BATCH_PAGES)
+			count = BATCH_PAGES;
+		err = take_part(target,
+				(struct kona_extent){start, (uint32_t)count,
+						     e->slot + (uint32_t)(start - e->page)},
+				distance, &hold);
 		start += count;
 	}
-	return err;
+	return err ? err : take_held(target, &hold, distance);
 }
 
 /* The runs of one mapping moved together, if they moved. Returns how many there are from run on. */
