@@ -121,6 +121,7 @@ void kona_counts_merge(struct kona_counts *total, const struct kona_counts *wind
 		total->by_run[i] += window->by_run[i];
 	keep_maximum(&total->resident_bytes, window->resident_bytes);
 	keep_maximum(&total->kept_bytes, window->kept_bytes);
+	keep_maximum(&total->tracker_bytes, window->tracker_bytes);
 	keep_maximum(&total->unreadable_pages, window->unreadable_pages);
 }
 

@@ -34,7 +34,8 @@ struct kona_counts {
 	uint64_t by_page[KONA_PAGE_LINES + 1]; /* pages with that many dirty lines */
 	uint64_t by_run[KONA_PAGE_LINES + 2];  /* runs of that many lines; last: longer */
 	uint64_t run_ns, paused_ns;	       /* of the targets */
-	uint64_t resident_bytes, kept_bytes, unreadable_pages; /* at the window's end */
+	/* At the window's end; tracker_bytes is all the memory of the tracker. */
+	uint64_t resident_bytes, kept_bytes, tracker_bytes, unreadable_pages;
 };
 
 /* Adds the dirty pages of one process, which are sorted. */

@@ -49,6 +49,7 @@ int kona_session_add(struct kona_session *session, pid_t pid, bool from_start)
 		return err;
 	}
 	target->preferred = KONA_FIND_ASYNC;
+	target->crew = session->crew;
 	session->target[session->target_count++] = target;
 	return 0;
 }
@@ -180,6 +181,7 @@ int kona_session_renew(struct kona_session *session, struct kona_target *target)
 			       true);
 	/* A closed target counts as ended. */
 	target->preferred = KONA_FIND_ASYNC;
+	target->crew = session->crew;
 	if (err)
 		kona_info("pid %d has executed another program, which may not be tracked", pid);
 	return err;

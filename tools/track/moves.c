@@ -73,7 +73,7 @@ static unsigned int page_keys(const struct kona_target *target, const void *slot
 
 static void *read_page(struct kona_target *target, uint64_t page, uint8_t *hashes)
 {
-	char *buffer = target->scan->buffer;
+	char *buffer = target->scan->buffer[0];
 
 	if (pread(target->memory, buffer, KONA_PAGE_BYTES, (off_t)(page * KONA_PAGE_BYTES)) !=
 	    KONA_PAGE_BYTES)
@@ -225,7 +225,7 @@ static int take_part(struct kona_target *target, struct kona_extent part, uint64
 		     struct hold *hold)
 {
 	uint8_t hashes[KONA_HASH_BYTES] __attribute__((aligned(64)));
-	char *buffer = target->scan->buffer;
+	char *buffer = target->scan->buffer[0];
 	struct iovec local = {buffer, (size_t)part.count * KONA_PAGE_BYTES};
 	struct iovec remote = {(void *)(uintptr_t)((part.page + distance) * KONA_PAGE_BYTES),
 			       local.iov_len};
@@ -271,8 +271,8 @@ static int take_back(struct kona_target *target, const struct kona_region *run, 
 		count = e->page + e->count - start;
 		if (count > end - start)
 			count = end - start;
-		if (count > BATCH_PAGES)
-			count = BATCH_PAGES;
+		if (count > READ_PAGES)
+			count = READ_PAGES;
 		err = take_part(target,
 				(struct kona_extent){start, (uint32_t)count,
 						     e->slot + (uint32_t)(start - e->page)},

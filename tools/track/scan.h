@@ -6,21 +6,37 @@
 #ifndef KONA_TRACK_SCAN_H
 #define KONA_TRACK_SCAN_H
 
+#include "crew.h"
 #include "target.h"
 
-enum { BATCH_PAGES = 64 };
+enum {
+	READ_PAGES = 64, /* in one call */
+	JOB_PAGES = 512,
+	JOBS = 2 * KONA_CREW_MAX, /* being filled, worked on, or done */
+};
 
-/* Pages of a batch that are neighbours, in the target and in the store. */
+/* Neighbouring pages, in the target and in the store. */
 struct piece {
 	struct kona_extent extent;
-	const struct kona_mapping *mapping;
-	bool is_new; /* its slots are not filled yet */
+	bool is_new; /* nothing is kept of it yet */
+};
+
+/* Pages to be read and compared, and what came of it. */
+struct scan_job {
+	struct kona_job job;
+	struct kona_target *target;
+	size_t pieces, pages;
+	struct piece piece[JOB_PAGES];
+	bool missed[JOB_PAGES]; /* could not be read */
+	uint64_t mask[JOB_PAGES];
+	uint64_t changed_bytes;
 };
 
 struct kona_scan {
-	char *buffer;
-	struct piece piece[BATCH_PAGES];
-	size_t pieces, pages;
+	struct kona_crew *crew; /* NULL: alone; the target may run */
+	char *buffer[KONA_CREW_MAX];
+	struct scan_job *job;	/* a ring of JOBS */
+	size_t filling, oldest; /* the job being filled; the first that is not taken in */
 	struct kona_regions there, written, put_off;
 	struct kona_regions again; /* what the last walk could not read */
 	uint8_t zero_hashes[KONA_HASH_BYTES] __attribute__((aligned(64)));

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 
 #include "base/units.h"
+#include "crew.h"
 
 static const uint64_t LOOK_NS = 20000000; /* for children, between edges */
 
@@ -106,6 +107,8 @@ int kona_session_open(struct kona_session *session, const struct kona_session_op
 	err = kona_lines_draw_key(session->key);
 	if (!err)
 		err = open_signals(session);
+	if (!err)
+		err = kona_crew_new(&session->crew);
 	if (err)
 		return err;
 	kona_choice_calibrate(session);
@@ -189,6 +192,13 @@ static int count_target(struct kona_session *session, struct kona_target *target
 	return err;
 }
 
+static uint64_t own_bytes(void)
+{
+	long kib = kona_status_number(getpid(), "VmRSS:");
+
+	return kib > 0 ? (uint64_t)kib * KONA_KIB : 0;
+}
+
 static int hand_over(struct kona_session *session)
 {
 	struct kona_window *window = &session->window;
@@ -200,6 +210,7 @@ static int hand_over(struct kona_session *session)
 	window->fault_ns = window->faults * session->fault_ns;
 	window->counts.run_ns =
 		lasted_ns > window->counts.paused_ns ? lasted_ns - window->counts.paused_ns : 0;
+	window->counts.tracker_bytes = own_bytes();
 	kona_places_sort(&window->places);
 	kona_counts_merge(&session->total, &window->counts);
 	session->total_faults += window->faults;
@@ -275,6 +286,8 @@ void kona_session_close(struct kona_session *session)
 	session->target_count = 0;
 	kona_places_clear(&session->window.places);
 	kona_places_clear(&session->total_places);
+	kona_crew_free(session->crew);
+	session->crew = NULL;
 	if (session->signals >= 0)
 		close(session->signals);
 	session->signals = -1;

@@ -55,6 +55,7 @@ struct kona_session {
 	const struct kona_sink *sink;
 	const struct kona_lines *lines;
 	uint8_t key[KONA_LINES_KEY_BYTES] __attribute__((aligned(64)));
+	struct kona_crew *crew;
 	struct kona_target **target;
 	size_t target_count, target_room;
 	struct kona_stopper stopper;

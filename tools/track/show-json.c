@@ -89,6 +89,7 @@ static void set_counts(json_t *o, const struct kona_session *session, const stru
 	set(o, "run_ns", c->run_ns);
 	set(o, "resident_bytes", c->resident_bytes);
 	set(o, "kept_bytes", c->kept_bytes);
+	set(o, "tracker_bytes", c->tracker_bytes);
 	set(o, "unreadable_pages", c->unreadable_pages);
 	if (session->options.mode != KONA_MODE_PAGES) {
 		json_object_set_new(o, "pages_by_dirty_lines",

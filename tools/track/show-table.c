@@ -123,9 +123,9 @@ void kona_table_total(FILE *stream, const struct kona_session *session)
 			" ns each, measured here)\n",
 			session->total_faults, (double)session->total_fault_ns / 1e9,
 			session->fault_ns);
-	fprintf(stream, "tracked at most %s, with %s kept of it\n",
+	fprintf(stream, "tracked at most %s; the tracker itself took %s\n",
 		kona_size_format(c->resident_bytes, tracked, sizeof(tracked)),
-		kona_size_format(c->kept_bytes, kept, sizeof(kept)));
+		kona_size_format(c->tracker_bytes, kept, sizeof(kept)));
 	if (c->unreadable_pages)
 		fprintf(stream, "up to %" PRIu64 " pages could not be read\n", c->unreadable_pages);
 	for (size_t i = 0; i < session->total_places.count && i < TOP_PLACES; i++) {

@@ -15,6 +15,9 @@
 #include "base/units.h"
 
 enum {
+	HUGE_BYTES = 2 << 20,
+	SMALL_BYTES = 64 << 20, /* below this, it grows by small steps */
+	SMALL_STEP_BYTES = 256 << 10,
 	GROW_SHARE = 32,
 	FREE_SHARE = 16,
 };
@@ -78,18 +81,23 @@ static int free_slots(struct kona_store *store, uint32_t slot, uint32_t count)
 int kona_store_open(struct kona_store *store, uint32_t slot_bytes)
 {
 	size_t slots = (size_t)sysconf(_SC_PHYS_PAGES) * 4;
-	void *base = MAP_FAILED;
+	void *mapped = MAP_FAILED;
+	char *base;
 
 	/* Where address space is limited, less must do. */
 	for (; slots > 1024; slots /= 2) {
-		base = mmap(NULL, slots * slot_bytes, PROT_NONE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-		if (base != MAP_FAILED)
+		mapped = mmap(NULL, slots * slot_bytes + HUGE_BYTES, PROT_NONE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		if (mapped != MAP_FAILED)
 			break;
 	}
-	if (base == MAP_FAILED)
+	if (mapped == MAP_FAILED)
 		return -ENOMEM;
-	*store = (struct kona_store){.slot_bytes = slot_bytes, .base = base, .reserved = slots};
+	base = (char *)kona_round_up((uintptr_t)mapped, HUGE_BYTES);
+	/* Huge pages are filled many times faster here; where there are none, nothing is lost. */
+	madvise(base, slots * slot_bytes, MADV_HUGEPAGE);
+	*store = (struct kona_store){
+		.slot_bytes = slot_bytes, .mapped = mapped, .base = base, .reserved = slots};
 	return 0;
 }
 
@@ -97,7 +105,7 @@ void kona_store_close(struct kona_store *store)
 {
 	if (!store->base)
 		return;
-	munmap(store->base, store->reserved * store->slot_bytes);
+	munmap(store->mapped, store->reserved * store->slot_bytes + HUGE_BYTES);
 	free(store->now.v);
 	free(store->next.v);
 	free(store->orphans.v);
@@ -105,23 +113,36 @@ void kona_store_close(struct kona_store *store)
 	*store = (struct kona_store){0};
 }
 
-/* Backs more slots with memory: touching it page by page later would cost a fault each. */
+/* Backs more slots with memory, all at once: touching it page by page would cost a fault each. */
 static int grow(struct kona_store *store, size_t wanted)
 {
 	size_t more = store->grown / GROW_SHARE;
-	size_t least = 256 * KONA_KIB / store->slot_bytes;
-	char *at = store->base + store->grown * store->slot_bytes;
+	size_t bytes = store->grown * store->slot_bytes;
+	size_t step = bytes < SMALL_BYTES ? SMALL_STEP_BYTES : HUGE_BYTES;
+	char *at = store->base + bytes;
 
 	if (more < wanted)
 		more = wanted;
-	more = kona_round_up(more, least);
+	bytes = kona_round_up(bytes + more * store->slot_bytes, step) - bytes;
+	more = bytes / store->slot_bytes;
 	if (more > store->reserved - store->grown)
 		return -ENOMEM;
-	if (mmap(at, more * store->slot_bytes, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_POPULATE, -1, 0) == MAP_FAILED)
+	if (mprotect(at, bytes, PROT_READ | PROT_WRITE))
+		return -ENOMEM;
+	/* Before Linux 5.14 the pages come by faults. */
+	if (madvise(at, bytes, MADV_POPULATE_WRITE) && errno != EINVAL)
 		return -ENOMEM;
 	store->grown += more;
 	return 0;
+}
+
+int kona_store_prepare(struct kona_store *store, size_t slots)
+{
+	size_t have = store->grown - store->top;
+
+	for (size_t i = 0; i < store->free.count; i++)
+		have += store->free.v[i].count;
+	return have < slots ? grow(store, slots - have) : 0;
 }
 
 /* At most count slots in one piece. */

@@ -38,7 +38,8 @@ struct kona_extents {
 
 struct kona_store {
 	uint32_t slot_bytes;
-	char *base;
+	void *mapped;		     /* the reserved range, */
+	char *base;		     /* from its first multiple of a huge page on */
 	size_t reserved, grown, top; /* slots: of address space, backed by memory, handed out */
 	size_t held;		     /* slots in use */
 	struct kona_extents now, next, orphans;
@@ -54,6 +55,9 @@ static inline void *kona_store_slot(const struct kona_store *store, uint32_t slo
 {
 	return store->base + (size_t)slot * store->slot_bytes;
 }
+
+/* Makes sure of memory for so many more slots, so that a stopped target need not wait for it. */
+KONA_MUST_CHECK int kona_store_prepare(struct kona_store *store, size_t slots);
 
 void kona_store_begin(struct kona_store *store);
 

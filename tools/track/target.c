@@ -83,6 +83,16 @@ static void drain(void *context)
 	kona_watch_drain(context);
 }
 
+/* Memory for what the target has grown by, and a little more, before it stops. */
+static int prepare(struct kona_target *target)
+{
+	long resident_kib = kona_status_number(target->pid, "RssAnon:");
+	size_t held = target->store.held;
+	size_t pages = resident_kib > 0 ? (size_t)resident_kib / 4 : 0;
+
+	return pages > held ? kona_store_prepare(&target->store, pages - held) : 0;
+}
+
 int kona_target_edge(struct kona_target *target, enum kona_finding finding,
 		     const struct kona_stopper *stopper, uint64_t *ret_paused_ns)
 {
@@ -100,6 +110,10 @@ int kona_target_edge(struct kona_target *target, enum kona_finding finding,
 		*ret_paused_ns = 0;
 		return err;
 	}
+	err = prepare(target);
+	if (err)
+		return err;
+	start = kona_now_ns();
 	err = kona_stop_all(&target->stop, target->pid, &own);
 	if (err)
 		return err;

@@ -33,6 +33,8 @@ struct kona_changes {
 	size_t count, room;
 };
 
+struct kona_crew;
+
 struct kona_target {
 	pid_t pid;
 	char name[32];
@@ -47,6 +49,7 @@ struct kona_target {
 	enum kona_kept kept;
 	const struct kona_lines *lines;
 	const void *key;
+	struct kona_crew *crew; /* NULL: none; the session's */
 	struct kona_store store;
 	struct kona_mappings mappings;
 	struct kona_stop stop;

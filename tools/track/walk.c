@@ -133,7 +133,7 @@ static int walk_mapping(struct kona_target *target, const struct kona_mapping *m
 
 static int first_pass(struct kona_target *target, enum kona_finding finding)
 {
-	int err = 0;
+	int err = 0, flush_err;
 
 	kona_store_begin(&target->store);
 	for (size_t i = 0; !err && i < target->mappings.count; i++) {
@@ -141,8 +141,8 @@ static int first_pass(struct kona_target *target, enum kona_finding finding)
 			err = walk_mapping(target, &target->mappings.v[i], finding);
 		kona_watch_drain(target);
 	}
-	if (!err)
-		err = kona_scan_flush(target);
+	flush_err = kona_scan_flush(target);
+	err = err ? err : flush_err;
 	if (!err)
 		err = kona_store_end(&target->store);
 	return err;
@@ -153,7 +153,7 @@ static int second_pass(struct kona_target *target)
 {
 	const struct kona_regions *list = &target->scan->put_off;
 	size_t at = 0;
-	int err = 0;
+	int err = 0, flush_err;
 
 	kona_store_begin(&target->store);
 	for (size_t i = 0; !err && i < list->count; i++) {
@@ -178,8 +178,8 @@ static int second_pass(struct kona_target *target)
 	}
 	if (!err)
 		err = kona_store_keep(&target->store, UINT64_MAX);
-	if (!err)
-		err = kona_scan_flush(target);
+	flush_err = kona_scan_flush(target);
+	err = err ? err : flush_err;
 	if (!err)
 		err = kona_store_end(&target->store);
 	return err;
@@ -249,6 +249,7 @@ int kona_scan_walk(struct kona_target *target, enum kona_finding finding)
 	target->dirty.unsorted = false;
 	target->changed_bytes = target->unreadable_pages = target->scanned_bytes = 0;
 	target->scan->file_start = UINT64_MAX;
+	target->scan->crew = finding == KONA_FIND_SCAN ? target->crew : NULL;
 	kona_watch_drain(target);
 	err = kona_watch_apply(target);
 	if (!err)
