@@ -16,5 +16,6 @@ int kona_cmd_plan(int argc, char **argv);
 int kona_cmd_run(int argc, char **argv);
 int kona_cmd_sim(int argc, char **argv);
 int kona_cmd_status(int argc, char **argv);
+int kona_cmd_track(int argc, char **argv);
 
 #endif

@@ -14,6 +14,7 @@ static const struct kona_command commands[] = {
 	{"run", "run a program with its heap in remote memory", kona_cmd_run},
 	{"sim", "simulate a program's caches and remote memory in one run", kona_cmd_sim},
 	{"status", "show the nodes, leases and slabs of a rack", kona_cmd_status},
+	{"track", "find the cache lines that a running program writes", kona_cmd_track},
 	{NULL, NULL, NULL},
 };
 

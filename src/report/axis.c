@@ -154,6 +154,11 @@ size_t kona_axis_ticks(const struct kona_axis *axis, size_t wanted, double *tick
 
 	if (wanted > KONA_AXIS_TICKS_MAX)
 		wanted = KONA_AXIS_TICKS_MAX;
+	if (axis->ticks) {
+		for (; count < wanted && count < axis->tick_count; count++)
+			ticks[count] = axis->ticks[count];
+		return count;
+	}
 	if (axis->log)
 		return log_ticks(axis, wanted, ticks);
 	step = linear_step(axis, wanted);

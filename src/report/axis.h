@@ -20,9 +20,11 @@ enum kona_unit {
 struct kona_axis {
 	const char *label;
 	enum kona_unit unit;
-	bool log;	 /* values <= 0 have no place on it */
-	bool reversed;	 /* largest value first */
-	double min, max; /* equal: as the data wants */
+	bool log;	     /* values <= 0 have no place on it */
+	bool reversed;	     /* largest value first */
+	double min, max;     /* equal: as the data wants */
+	const double *ticks; /* values worth a mark; NULL: round ones */
+	size_t tick_count;
 };
 
 enum { KONA_AXIS_TICKS_MAX = 16, KONA_AXIS_TEXT_BYTES = 24 };
@@ -36,8 +38,8 @@ void kona_axis_fit(struct kona_axis *axis, double low, double high);
 /* Share of the way along a fitted axis, 0 to 1 for values on it; NAN for a value without place. */
 double kona_axis_place(const struct kona_axis *axis, double value);
 
-/* Round values of a fitted axis, at most wanted (2 to KONA_AXIS_TICKS_MAX); returns their number.
- */
+/* The axis's own ticks, or round values: at most wanted (2 to KONA_AXIS_TICKS_MAX); returns their
+ * number. */
 size_t kona_axis_ticks(const struct kona_axis *axis, size_t wanted, double *ticks);
 
 #endif

@@ -24,6 +24,7 @@ enum {
 	RIGHT_NAMES = 170,
 	NAME_HEIGHT = 15,
 	TICKS = 7,
+	WIDE_SLOT = 100, /* bars of this width in all carry their values */
 };
 
 struct drawing {
@@ -148,7 +149,8 @@ static void draw_marks(const struct drawing *d)
 		fprintf(d->out,
 			"<line class=\"mark\" x1=\"%d\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>"
 			"<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">",
-			LEFT, LEFT + d->width, y, y, LEFT + d->width - 4, y - 4);
+			LEFT, LEFT + d->width, y, y, LEFT + d->width - 4,
+			y < TOP + NAME_HEIGHT ? y + 13 : y - 4);
 		kona_svg_text(d->out, d->plot->marks[i].name);
 		fputs("</text>\n", d->out);
 	}
@@ -203,8 +205,9 @@ static void draw_bars(const struct drawing *d, size_t index)
 {
 	const struct kona_plot_series *series = &d->plot->series[index];
 	double slot = d->width / (double)series->count;
-	double gap = slot > 8 ? 2 : slot / 4;
+	double gap = slot > WIDE_SLOT ? slot * 0.3 : slot > 8 ? 2 : slot / 4;
 	double width = (slot - gap) / (double)d->plot->series_count;
+	char text[KONA_AXIS_TEXT_BYTES];
 
 	for (size_t i = 0; i < series->count; i++) {
 		double x = place_x(d, series->x[i]) - (slot - gap) / 2 + width * (double)index;
@@ -218,6 +221,12 @@ static void draw_bars(const struct drawing *d, size_t index)
 			index, x, y, width > 3 ? width - 1 : width, TOP + d->height - y);
 		draw_title(d, series, i);
 		fputs("</rect>\n", d->out);
+		if (slot > WIDE_SLOT)
+			fprintf(d->out,
+				"<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" "
+				"text-anchor=\"middle\">%s</text>\n",
+				x + width / 2, y - 5,
+				kona_axis_format(d->y.unit, series->y[i], text));
 	}
 }
 

@@ -380,6 +380,7 @@ static void refusals(void)
 {
 	char *memory = map(MIB, rw);
 
+	push_out();
 	printf("  no size: %s\n", error_of(mmap(NULL, 0, rw, private, -1, 0) == MAP_FAILED));
 	printf("  too much: %s\n",
 	       error_of(mmap(NULL, SIZE_MAX / 2, rw, private, -1, 0) == MAP_FAILED));

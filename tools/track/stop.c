@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Stop: list the threads, seize and interrupt each, wait for all; list again, until a listing shows
+ * nobody new (new threads can only come from threads that still run). A thread that does not stop
+ * because it is in an uninterruptible sleep (the parent of a vfork, a page fault on slow storage)
+ * does not run either: after a while it counts as stopped, and is let go when it wakes.
+ */
+#include "stop.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "base/units.h"
+
+static const uint64_t GIVE_UP_NS = UINT64_C(5000000000);
+static const uint64_t ASLEEP_NS = UINT64_C(10000000); /* then an unwakable thread counts */
+
+enum {
+	ERESTARTNOHAND = 514, /* the kernel's own: restart, unless a handler runs */
+};
+
+void kona_stop_init(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+static int add_thread(struct kona_stop *stop, pid_t tid)
+{
+	if (stop->count == stop->room) {
+		size_t more = stop->room ? stop->room * 2 : 64;
+		void *bigger = realloc(stop->v, more * sizeof(*stop->v));
+
+		if (!bigger)
+			return -ENOMEM;
+		stop->v = bigger;
+		stop->room = more;
+	}
+	stop->v[stop->count++] = (struct kona_stopped_thread){.tid = tid};
+	return 0;
+}
+
+/* Tasks are listed in the order of their birth, almost always: look where the last one was. */
+static struct kona_stopped_thread *find_thread(struct kona_stop *stop, pid_t tid, size_t hint)
+{
+	for (size_t i = 0; i < stop->count; i++) {
+		struct kona_stopped_thread *t = &stop->v[(hint + i) % stop->count];
+
+		if (t->tid == tid)
+			return t;
+	}
+	return NULL;
+}
+
+/* Does this call end with EINTR after a stop, though no handler ran, and wait without limit? */
+static bool wants_restart(const struct user_regs_struct *regs)
+{
+	if ((long)regs->rax != -EINTR)
+		return false;
+	switch (regs->orig_rax) {
+	case SYS_epoll_wait:
+	case SYS_epoll_pwait:
+		return (int)regs->r10 == -1;
+	case SYS_epoll_pwait2:
+	case SYS_semtimedop:
+		return regs->r10 == 0;
+	case SYS_semop:
+		return true;
+	case SYS_io_getevents:
+		return regs->r8 == 0;
+	case SYS_rt_sigtimedwait:
+		return regs->rdx == 0;
+	default:
+		return false;
+	}
+}
+
+static void restart_call(pid_t tid)
+{
+	struct user_regs_struct regs;
+
+	if (ptrace(PTRACE_GETREGS, tid, NULL, &regs) || !wants_restart(&regs))
+		return;
+	regs.rax = (unsigned long long)-ERESTARTNOHAND;
+	ptrace(PTRACE_SETREGS, tid, NULL, &regs);
+}
+
+static void let_go(pid_t tid, int status)
+{
+	bool event = status >> 16;
+
+	ptrace(PTRACE_DETACH, tid, NULL, (void *)(uintptr_t)(event ? 0 : WSTOPSIG(status)));
+}
+
+/* Takes one wait status in; returns whether there was one. */
+static bool take_status(struct kona_stop *stop, const struct kona_stopper *stopper, size_t *pending)
+{
+	struct kona_stopped_thread *t;
+	int status;
+	pid_t tid = waitpid(-1, &status, __WALL | WNOHANG);
+
+	if (tid <= 0)
+		return false;
+	t = stop ? find_thread(stop, tid, stop->count - *pending) : NULL;
+	if (!t || t->stopped || t->gone) {
+		if (WIFSTOPPED(status))
+			let_go(tid, status);
+		else if (stopper->reaped)
+			stopper->reaped(stopper->reaped_context, tid, status);
+		return true;
+	}
+	(*pending)--;
+	if (!WIFSTOPPED(status)) {
+		t->gone = true; /* ended instead */
+		if (stopper->reaped)
+			stopper->reaped(stopper->reaped_context, tid, status);
+		return true;
+	}
+	t->stopped = true;
+	if (!(status >> 16))
+		t->signal = WSTOPSIG(status);
+	else if (WSTOPSIG(status) == SIGTRAP)
+		t->plain = true;
+	if (t->plain)
+		restart_call(tid);
+	return true;
+}
+
+/* Looks for threads that will not stop: gone without a word (exec), or asleep in the kernel. */
+static void give_up_on(struct kona_stop *stop, bool asleep, size_t *pending)
+{
+	for (size_t i = 0; i < stop->count; i++) {
+		struct kona_stopped_thread *t = &stop->v[i];
+		char state;
+
+		if (t->gone || t->stopped)
+			continue;
+		state = kona_thread_state(stop->pid, t->tid);
+		if (!state || state == 'Z' || state == 'X' || (asleep && state == 'D')) {
+			t->gone = true;
+			(*pending)--;
+		}
+	}
+}
+
+static int wait_for(struct kona_stop *stop, const struct kona_stopper *stopper, size_t pending)
+{
+	const struct timespec tick = {0, 1000000};
+	uint64_t start = kona_now_ns();
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	while (pending) {
+		uint64_t waited;
+
+		if (take_status(stop, stopper, &pending))
+			continue;
+		if (stopper->idle)
+			stopper->idle(stopper->idle_context);
+		if (sigtimedwait(&set, NULL, &tick) >= 0)
+			continue;
+		waited = kona_now_ns() - start;
+		if (waited > GIVE_UP_NS)
+			return -ETIMEDOUT;
+		give_up_on(stop, waited > ASLEEP_NS, &pending);
+	}
+	return 0;
+}
+
+/* Returns 0: it will stop; -ESRCH: it has ended; -errno. */
+static int interrupt(pid_t pid, pid_t tid)
+{
+	if (ptrace(PTRACE_SEIZE, tid, NULL, NULL)) {
+		char state;
+
+		if (errno != EPERM)
+			return -errno;
+		state = kona_thread_state(pid, tid);
+		if (!state || state == 'Z' || state == 'X')
+			return -ESRCH;
+		/* Ours already: it slept through an earlier stop. */
+		if (kona_status_number(tid, "TracerPid:") != getpid())
+			return -EPERM;
+	}
+	ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
+	return 0;
+}
+
+/* Interrupts the threads that are not in stop yet. */
+static int interrupt_new(struct kona_stop *stop, size_t *ret_pending)
+{
+	size_t known = stop->count;
+	size_t pending = 0;
+	int err = 0;
+
+	for (size_t i = 0; i < stop->tasks.count; i++) {
+		pid_t tid = stop->tasks.v[i];
+
+		if (known && find_thread(stop, tid, i % known))
+			continue;
+		err = add_thread(stop, tid);
+		if (err)
+			break;
+		err = interrupt(stop->pid, tid);
+		if (!err) {
+			pending++;
+			continue;
+		}
+		stop->v[stop->count - 1].gone = true;
+		if (err != -ESRCH)
+			break;
+		err = 0;
+	}
+	*ret_pending = pending;
+	return err;
+}
+
+int kona_stop_all(struct kona_stop *stop, pid_t pid, const struct kona_stopper *stopper)
+{
+	size_t before, pending = 0;
+	int err, wait_err;
+
+	stop->pid = pid;
+	stop->count = 0;
+	do {
+		before = stop->count;
+		err = kona_threads_read(pid, &stop->tasks);
+		if (err)
+			break;
+		err = interrupt_new(stop, &pending);
+		wait_err = wait_for(stop, stopper, pending);
+		if (!err)
+			err = wait_err;
+	} while (!err && stop->count > before);
+	if (!err) {
+		for (size_t i = 0; i < stop->count; i++)
+			if (stop->v[i].stopped)
+				return 0;
+		char state = kona_thread_state(pid, pid);
+
+		err = state == 'D' ? 0 : -ESRCH;
+	}
+	if (err)
+		kona_stop_release(stop);
+	return err;
+}
+
+void kona_stop_release(struct kona_stop *stop)
+{
+	for (size_t i = 0; i < stop->count; i++)
+		if (stop->v[i].stopped)
+			ptrace(PTRACE_DETACH, stop->v[i].tid, NULL,
+			       (void *)(uintptr_t)stop->v[i].signal);
+	stop->count = 0;
+}
+
+void kona_stop_free(struct kona_stop *stop)
+{
+	free(stop->v);
+	kona_ids_free(&stop->tasks);
+	*stop = (struct kona_stop){0};
+}
+
+void kona_stop_reap(const struct kona_stopper *stopper)
+{
+	size_t pending = 0;
+
+	while (take_status(NULL, stopper, &pending))
+		;
+}
