@@ -313,8 +313,10 @@ int kona_scan_visit(struct kona_target *target, const struct kona_mapping *m, ui
 		if (err)
 			return err;
 		if (known) {
-			if (candidate)
+			if (candidate) {
+				target->trapped_pages += target->armed ? extent.count : 0;
 				err = add_piece(target, m, extent, false);
+			}
 		} else if (put_off_new) {
 			struct kona_region new = {page * KONA_PAGE_BYTES,
 						  (page + extent.count) * KONA_PAGE_BYTES, 0};

@@ -180,10 +180,7 @@ static int count_target(struct kona_session *session, struct kona_target *target
 	counts->resident_bytes += target->resident_bytes;
 	counts->kept_bytes += kona_store_bytes(&target->store);
 	counts->unreadable_pages += target->unreadable_pages;
-	if (finding == KONA_FIND_ASYNC)
-		window->faults += target->scanned_bytes / KONA_PAGE_BYTES;
-	else if (finding == KONA_FIND_PAGES)
-		window->faults += target->dirty.count;
+	window->faults += target->trapped_pages;
 	window->processes++;
 	found_by(window, finding);
 	err = kona_target_places(target, &window->places);

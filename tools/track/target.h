@@ -57,6 +57,7 @@ struct kona_target {
 	struct kona_regions retry;    /* read in vain, to be read again */
 	struct kona_dirty_list dirty; /* of the window that ends */
 	uint64_t changed_bytes, unreadable_pages, resident_bytes;
+	uint64_t trapped_pages;		 /* whose first write was a fault */
 	uint64_t scanned_bytes, scan_ns; /* of the last walk: what reading and comparing costs */
 	struct kona_scan *scan;		 /* buffers of the walk */
 };

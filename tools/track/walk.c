@@ -210,6 +210,7 @@ static int walk_pages(struct kona_target *target)
 		kona_watch_drain(target);
 	}
 	target->changes.count = 0;
+	target->trapped_pages = target->armed ? target->dirty.count : 0;
 	return err;
 }
 
@@ -248,6 +249,7 @@ int kona_scan_walk(struct kona_target *target, enum kona_finding finding)
 	target->dirty.count = 0;
 	target->dirty.unsorted = false;
 	target->changed_bytes = target->unreadable_pages = target->scanned_bytes = 0;
+	target->trapped_pages = 0;
 	target->scan->file_start = UINT64_MAX;
 	target->scan->crew = finding == KONA_FIND_SCAN ? target->crew : NULL;
 	kona_watch_drain(target);
