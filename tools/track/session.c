@@ -269,6 +269,8 @@ int kona_session_run(struct kona_session *session)
 		if (!err && session->target_count)
 			err = end_window(session);
 	}
+	/* The command may have ended a moment ago. */
+	kona_stop_reap(&session->stopper);
 	return err;
 }
 

@@ -20,6 +20,7 @@
 #include "base/units.h"
 
 static const uint64_t GIVE_UP_NS = UINT64_C(5000000000);
+static const uint64_t PATIENCE_NS = UINT64_C(500000000);
 static const uint64_t ASLEEP_NS = UINT64_C(10000000); /* then an unwakable thread counts */
 
 enum {
@@ -226,7 +227,7 @@ static int interrupt_new(struct kona_stop *stop, size_t *ret_pending)
 	return err;
 }
 
-int kona_stop_all(struct kona_stop *stop, pid_t pid, const struct kona_stopper *stopper)
+static int try_stop(struct kona_stop *stop, pid_t pid, const struct kona_stopper *stopper)
 {
 	size_t before, pending = 0;
 	int err, wait_err;
@@ -253,6 +254,19 @@ int kona_stop_all(struct kona_stop *stop, pid_t pid, const struct kona_stopper *
 	}
 	if (err)
 		kona_stop_release(stop);
+	return err;
+}
+
+int kona_stop_all(struct kona_stop *stop, pid_t pid, const struct kona_stopper *stopper)
+{
+	const struct timespec nap = {0, 5000000};
+	uint64_t start = kona_now_ns();
+	int err;
+
+	/* Another tracker like this one holds it for a moment only. */
+	while ((err = try_stop(stop, pid, stopper)) == -EPERM &&
+	       kona_status_number(pid, "TracerPid:") > 0 && kona_now_ns() - start < PATIENCE_NS)
+		nanosleep(&nap, NULL);
 	return err;
 }
 

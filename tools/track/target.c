@@ -66,6 +66,8 @@ void kona_target_close(struct kona_target *target)
 	kona_mappings_free(&target->mappings);
 	kona_stop_free(&target->stop);
 	kona_regions_free(&target->retry);
+	kona_regions_free(&target->watched);
+	kona_regions_free(&target->watching);
 	kona_dirty_free(&target->dirty);
 	free(target->changes.v);
 	target->changes = (struct kona_changes){0};

@@ -53,9 +53,10 @@ struct kona_target {
 	struct kona_store store;
 	struct kona_mappings mappings;
 	struct kona_stop stop;
-	struct kona_changes changes;  /* not applied yet */
-	struct kona_regions retry;    /* read in vain, to be read again */
-	struct kona_dirty_list dirty; /* of the window that ends */
+	struct kona_changes changes;	       /* not applied yet */
+	struct kona_regions retry;	       /* read in vain, to be read again */
+	struct kona_regions watched, watching; /* registered: by the last walk, by this one */
+	struct kona_dirty_list dirty;	       /* of the window that ends */
 	uint64_t changed_bytes, unreadable_pages, resident_bytes;
 	uint64_t trapped_pages;		 /* whose first write was a fault */
 	uint64_t scanned_bytes, scan_ns; /* of the last walk: what reading and comparing costs */
@@ -100,8 +101,12 @@ KONA_MUST_CHECK int kona_moves_follow(struct kona_target *target, const struct k
 
 /* Makes one. Returns 0, or why not (see inject.h; -ENOSYS: before Linux 6.7). */
 KONA_MUST_CHECK int kona_watch_open(struct kona_target *target);
-/* Lets the range be write-protected. -EINVAL: not this one. */
-KONA_MUST_CHECK int kona_watch_range(struct kona_target *target, uint64_t start, uint64_t end);
+/*
+ * Registers the range, unless it is known to be. again: it is not, though it was. -EINVAL: a
+ * mapping of a special kind; -EBUSY: somebody else watches it.
+ */
+KONA_MUST_CHECK int kona_watch_range(struct kona_target *target, uint64_t start, uint64_t end,
+				     bool again);
 /* Takes all write-protection off. */
 void kona_watch_disarm(struct kona_target *target);
 /* Reads what waits into target->changes. The target waits for this in munmap, mremap, madvise. */

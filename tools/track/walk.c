@@ -48,16 +48,19 @@ static int find_written(struct kona_target *target, const struct kona_mapping *m
 
 	*ret_all = false;
 	list->count = 0;
-	err = kona_regions_scan(target->pagemap, m->start, m->end, true, list);
-	if (err == -EPERM) {
+	err = kona_watch_range(target, m->start, m->end, false);
+	if (!err)
+		err = kona_regions_scan(target->pagemap, m->start, m->end, true, list);
+	if (err == -EPERM) { /* another mapping than before */
 		list->count = 0;
-		err = kona_watch_range(target, m->start, m->end);
+		err = kona_watch_range(target, m->start, m->end, true);
 		if (!err)
 			err = kona_regions_scan(target->pagemap, m->start, m->end, true, list);
-		if (err == -EINVAL || err == -EPERM || err == -EBUSY || err == -ENOENT) {
-			*ret_all = true;
-			return 0;
-		}
+	}
+	if (err == -EINVAL || err == -EPERM || err == -EBUSY || err == -ENOENT) {
+		*ret_all = true;
+		list->count = 0;
+		return 0;
 	}
 	before = list->count;
 	for (size_t i = 0; !err && i < target->scan->again.count; i++) {
@@ -112,7 +115,7 @@ static int walk_mapping(struct kona_target *target, const struct kona_mapping *m
 
 	if (!all)
 		err = find_written(target, m, &all);
-	else if (target->watch >= 0 && kona_watch_range(target, m->start, m->end))
+	else if (target->watch >= 0 && kona_watch_range(target, m->start, m->end, false))
 		err = 0; /* then its moves go unseen: it is one of the kernel's special mappings */
 	there->count = 0;
 	if (!err)
@@ -129,6 +132,16 @@ static int walk_mapping(struct kona_target *target, const struct kona_mapping *m
 			err = visit_parts(target, m, r, &written, put_off);
 	}
 	return err;
+}
+
+/* What this walk has registered is known to the next. */
+static void keep_watched(struct kona_target *target)
+{
+	struct kona_regions old = target->watched;
+
+	target->watched = target->watching;
+	target->watching = old;
+	target->watching.count = 0;
 }
 
 static int first_pass(struct kona_target *target, enum kona_finding finding)
@@ -258,6 +271,7 @@ int kona_scan_walk(struct kona_target *target, enum kona_finding finding)
 		err = kona_mappings_read(target->pid, &target->mappings);
 	if (!err)
 		err = finding == KONA_FIND_PAGES ? walk_pages(target) : walk_lines(target, finding);
+	keep_watched(target);
 	if (!err) {
 		kona_dirty_sort(&target->dirty);
 		target->armed = finding != KONA_FIND_SCAN;

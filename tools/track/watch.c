@@ -40,14 +40,35 @@ int kona_watch_open(struct kona_target *target)
 	return 0;
 }
 
-int kona_watch_range(struct kona_target *target, uint64_t start, uint64_t end)
+/* Is all of [start, end) in the list? */
+static bool covered(const struct kona_regions *list, uint64_t start, uint64_t end)
+{
+	size_t low = 0, high = list->count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (list->v[middle].end <= start)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < list->count && list->v[low].start <= start && end <= list->v[low].end;
+}
+
+int kona_watch_range(struct kona_target *target, uint64_t start, uint64_t end, bool again)
 {
 	struct uffdio_register arg = {
 		.range = {start, end - start},
 		.mode = UFFDIO_REGISTER_MODE_WP,
 	};
+	struct kona_region range = {start, end, 0};
 
-	return ioctl(target->watch, UFFDIO_REGISTER, &arg) ? -errno : 0;
+	if (!again && covered(&target->watched, start, end))
+		return kona_regions_add(&target->watching, &range);
+	if (ioctl(target->watch, UFFDIO_REGISTER, &arg))
+		return -errno;
+	return again ? 0 : kona_regions_add(&target->watching, &range);
 }
 
 void kona_watch_disarm(struct kona_target *target)
