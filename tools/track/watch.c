@@ -112,6 +112,9 @@ void kona_watch_drain(struct kona_target *target)
 		for (size_t i = 0; i < (size_t)n / sizeof(messages[0]); i++) {
 			const struct uffd_msg *m = &messages[i];
 
+			/* What stands at that address next is registered anew. */
+			if (m->event != UFFD_EVENT_REMOVE)
+				target->watched.count = target->watching.count = 0;
 			if (m->event == UFFD_EVENT_REMAP)
 				note(target, m->arg.remap.from,
 				     m->arg.remap.from + m->arg.remap.len, m->arg.remap.to);
