@@ -164,9 +164,7 @@ int kona_broker_open(struct kona_broker *broker, const char *path, uint64_t limi
 		kona_os_close(descriptor);
 		return rc;
 	}
-	*broker = (struct kona_broker){.socket = descriptor,
-				       .slab_bytes = welcome.slab_bytes,
-				       .lease_id = welcome.lease_id};
+	*broker = (struct kona_broker){.socket = descriptor, .slab_bytes = welcome.slab_bytes};
 	memcpy(broker->node, welcome.node, sizeof(broker->node) - 1);
 	pthread_mutex_init(&broker->lock, NULL);
 	return 0;

@@ -16,7 +16,6 @@ struct kona_broker {
 	int socket;	      /* Immutable after open. Owned */
 	pthread_mutex_t lock; /* one request at a time; after the region lock (space.h) */
 	uint64_t slab_bytes;  /* Immutable after open */
-	uint64_t lease_id;    /* Immutable after open */
 	char node[KONA_BROKER_NAME_BYTES]; /* Immutable after open */
 };
 

@@ -75,7 +75,7 @@ static void settle_page(struct kona_space *space, const struct piece *piece, uin
 	}
 	if (kona_pt_settle(&space->pt, page,
 			   kona_pt_entry(KONA_PT_ABSENT, clean ? 0 : KONA_PT_STALE, 0)))
-		kona_uffd_wake(space->uffd, kona_space_address(space, page), KONA_PAGE_BYTES);
+		kona_space_wake(space, page);
 }
 
 static void discard_piece(struct kona_space *space, uint64_t first, uint64_t count)

@@ -25,11 +25,6 @@
 #include "runtime/space.h"
 #include "runtime/vacate.h"
 
-static char *staged(struct kona_space *space, uint32_t victim)
-{
-	return space->evict.staging + (size_t)victim * KONA_PAGE_BYTES;
-}
-
 /* Claims the page under the hand, if it may leave. */
 static void consider(struct kona_space *space, uint64_t page)
 {
@@ -100,7 +95,7 @@ static void send_dirty(struct kona_space *space)
 
 		if (!victim->moved)
 			continue;
-		find_dirty(space, victim, staged(space, i));
+		find_dirty(space, victim, kona_vacate_staged(space, i));
 		if (!victim->dirty_lines)
 			continue;
 		lines += (uint64_t)__builtin_popcountll(victim->dirty_lines);
@@ -109,7 +104,7 @@ static void send_dirty(struct kona_space *space)
 		evict->dirty[count++] = (struct kona_dirty_page){
 			.offset_bytes = victim->page * KONA_PAGE_BYTES,
 			.mask = victim->dirty_lines,
-			.content = staged(space, i),
+			.content = kona_vacate_staged(space, i),
 		};
 	}
 	if (!count)
@@ -154,7 +149,7 @@ static int settle_victim(struct kona_space *space, uint32_t index)
 				 : kona_pt_entry(KONA_PT_REMOTE, KONA_PT_FAR, turn);
 
 	if ((kona_pt_load(&space->pt, victim->page) & KONA_PT_TOUCHED) &&
-	    recall(space, victim, staged(space, index)))
+	    recall(space, victim, kona_vacate_staged(space, index)))
 		return 0;
 	kona_vacate_leave(space, victim->page, entry, kona_pt_payload(victim->entry));
 	if (!victim->dirty_lines)

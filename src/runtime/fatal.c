@@ -27,11 +27,6 @@ void kona_fatal_init(void)
 	copy_of_stderr = copy < 0 ? -1 : kona_os_raise(copy);
 }
 
-int kona_fatal_descriptor(void)
-{
-	return copy_of_stderr;
-}
-
 static KONA_PRINTF(1, 0) void write_line(const char *format, va_list args)
 {
 	char line[512];

@@ -10,9 +10,6 @@
 /* Keeps a copy of standard error, since daemons close theirs. Once, at start. */
 void kona_fatal_init(void);
 
-/* The copy's descriptor, or -1: for those who guard or close the runtime's descriptors. */
-int kona_fatal_descriptor(void);
-
 /*
  * Writes "kona: PROGRAM[PID]: message" in one write(2) and ends the process by SIGBUS, whatever it
  * does about that signal. Any thread; allocates nothing. The first caller's line is the only one.

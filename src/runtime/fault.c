@@ -29,11 +29,6 @@ enum {
 	MOST_EVENTS = 8,
 };
 
-static void wake_page(struct kona_space *space, uint64_t page)
-{
-	kona_uffd_wake(space->uffd, kona_space_address(space, page), KONA_PAGE_BYTES);
-}
-
 /*
  * The table says that the page is mapped, and yet it was missing: the message is old, or the
  * program dropped the page by a system call of its own, which leaves zeros.
@@ -56,7 +51,7 @@ static int refill(struct kona_space *space, uint64_t page, uint64_t seen)
 				      frame);
 	}
 	if (kona_pt_settle(&space->pt, page, entry) || (rc && rc != -EAGAIN))
-		wake_page(space, page);
+		kona_space_wake(space, page);
 	return rc == -EAGAIN ? rc : 0;
 }
 
@@ -70,7 +65,7 @@ static int unprotect(struct kona_space *space, uint64_t page, uint64_t seen)
 	space->frames.marks[kona_pt_payload(seen)] |= KONA_FRAME_DIRTY;
 	rc = kona_uffd_unprotect(space->uffd, kona_space_address(space, page), KONA_PAGE_BYTES);
 	if (kona_pt_settle(&space->pt, page, seen) || (rc && rc != -EAGAIN))
-		wake_page(space, page);
+		kona_space_wake(space, page);
 	kona_add_relaxed(&space->stats->system_calls, 1); /* relaxed: a figure */
 	return rc == -EAGAIN ? rc : 0;
 }
@@ -84,7 +79,8 @@ static int serve_once(struct kona_space *space, uint64_t page, uint64_t flags)
 	case KONA_PT_ABSENT:
 	case KONA_PT_REMOTE:
 		if (protection) {
-			wake_page(space, page); /* it left meanwhile: comes again as missing */
+			kona_space_wake(space,
+					page); /* it left meanwhile: comes again as missing */
 			return 0;
 		}
 		return kona_fetch(space, page, entry, flags & UFFD_PAGEFAULT_FLAG_WRITE);
@@ -114,7 +110,7 @@ static void keep(struct kona_space *space, uint64_t page, uint64_t flags)
 	struct kona_fault *fault = &space->fault;
 
 	if (fault->pending_count == KONA_FAULT_MOST_PENDING) {
-		wake_page(space, page); /* it faults again: the kernel is the longer queue */
+		kona_space_wake(space, page); /* it faults again: the kernel is the longer queue */
 		return;
 	}
 	fault->pending[fault->pending_count++] = (struct kona_pending){page, flags};

@@ -150,9 +150,7 @@ static uint32_t map_pages(struct kona_space *space, const struct run *run, uint3
 		done += (uint32_t)(bytes / KONA_PAGE_BYTES);
 		if (rc == -EEXIST) {
 			/* Filled behind our back: what is there stays, and compares as dirty. */
-			kona_uffd_wake(space->uffd,
-				       kona_space_address(space, run->first + from + done),
-				       KONA_PAGE_BYTES);
+			kona_space_wake(space, run->first + from + done);
 			done++;
 		} else if (rc == -EAGAIN || rc == -ENOENT) {
 			*ret_error = rc;
@@ -181,11 +179,6 @@ static uint32_t map_run(struct kona_space *space, const struct run *run, const c
 				  space->write_protect, ret_error);
 }
 
-static void wake_page(struct kona_space *space, uint64_t page)
-{
-	kona_uffd_wake(space->uffd, kona_space_address(space, page), KONA_PAGE_BYTES);
-}
-
 static void settle_mapped(struct kona_space *space, const struct run *run, uint32_t i)
 {
 	uint32_t frame = run->frames[i];
@@ -197,14 +190,14 @@ static void settle_mapped(struct kona_space *space, const struct run *run, uint3
 	kona_space_count_local(space, run->first + i, 1);
 	if (kona_pt_settle(&space->pt, run->first + i,
 			   kona_pt_entry(KONA_PT_INPLACE, flags, frame)))
-		wake_page(space, run->first + i);
+		kona_space_wake(space, run->first + i);
 }
 
 static void settle_back(struct kona_space *space, const struct run *run, uint32_t i)
 {
 	kona_frame_give(&space->frames, run->frames[i]);
 	if (kona_pt_settle(&space->pt, run->first + i, run->seen[i]))
-		wake_page(space, run->first + i);
+		kona_space_wake(space, run->first + i);
 }
 
 int kona_fetch(struct kona_space *space, uint64_t page, uint64_t seen, bool write)
@@ -232,7 +225,7 @@ int kona_fetch(struct kona_space *space, uint64_t page, uint64_t seen, bool writ
 		return 0;
 	}
 	if (error == -ENOENT) {
-		wake_page(space, page);
+		kona_space_wake(space, page);
 		return 0;
 	}
 	return error;

@@ -33,10 +33,6 @@
 #include "runtime/process.h"
 #include "runtime/space.h"
 
-#ifndef MADV_DOFORK
-#define MADV_DOFORK 11
-#endif
-
 static struct kona_heritage *heritage; /* of the child; NULL: it could not be announced */
 static sigset_t signals;	       /* of the forking thread */
 static enum kona_route route;	       /* of the forking thread */

@@ -24,13 +24,6 @@
 #include "runtime/os.h"
 #include "runtime/space.h"
 
-#ifndef MADV_DOFORK
-#define MADV_DOFORK 11
-#endif
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22
-#endif
-
 enum { MOST_MESSAGES = 32 };
 
 static int receive_descriptor(int socket)

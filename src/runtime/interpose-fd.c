@@ -11,8 +11,6 @@
 #include "base/compiler.h"
 #include "runtime/os.h"
 
-enum { MOST_GUARDED = 1 << 16 };
-
 KONA_PUBLIC void closefrom(int first);
 KONA_PUBLIC int close_range(unsigned first, unsigned last, int flags);
 
@@ -35,7 +33,7 @@ KONA_PUBLIC int close_range(unsigned first, unsigned last, int flags)
 
 	if (first > last)
 		return refuse(EINVAL);
-	for (unsigned i = first; i <= last && i < MOST_GUARDED; i++) {
+	for (unsigned i = first; i <= last && i < KONA_OS_MOST_GUARDED; i++) {
 		if (!kona_os_guards((int)i))
 			continue;
 		if (i > from && syscall(SYS_close_range, from, i - 1, flags))

@@ -15,16 +15,13 @@ void *kona_je_calloc(size_t count, size_t size);
 void *kona_je_realloc(void *pointer, size_t size);
 void kona_je_free(void *pointer);
 int kona_je_posix_memalign(void **pointer, size_t alignment, size_t size);
-void *kona_je_aligned_alloc(size_t alignment, size_t size);
 void *kona_je_memalign(size_t alignment, size_t size);
-void *kona_je_valloc(size_t size);
 size_t kona_je_malloc_usable_size(void *pointer);
 void *kona_je_mallocx(size_t size, int flags);
 void *kona_je_rallocx(void *pointer, size_t size, int flags);
 size_t kona_je_xallocx(void *pointer, size_t size, size_t extra, int flags);
 size_t kona_je_sallocx(const void *pointer, int flags);
 void kona_je_dallocx(void *pointer, int flags);
-void kona_je_sdallocx(void *pointer, size_t size, int flags);
 size_t kona_je_nallocx(size_t size, int flags);
 int kona_je_mallctl(const char *name, void *old, size_t *old_size, void *new, size_t new_size);
 

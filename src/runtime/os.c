@@ -41,10 +41,9 @@ struct uffdio_move {
 enum {
 	RAISED_DESCRIPTORS = 64, /* how far below the limit of the table ours stand */
 	LEAST_RAISED = 128,
-	MOST_GUARDED = 1 << 16,
 };
 
-static uint8_t guarded[MOST_GUARDED]; /* Atomic, no edge: by descriptor */
+static uint8_t guarded[KONA_OS_MOST_GUARDED]; /* Atomic, no edge: by descriptor */
 
 void *kona_os_mmap(void *address, size_t size, int protection, int flags, int descriptor,
 		   off_t offset)
@@ -77,13 +76,13 @@ void *kona_os_alloc(size_t size_bytes)
 
 static void guard(int descriptor, bool on)
 {
-	if (descriptor >= 0 && descriptor < MOST_GUARDED)
+	if (descriptor >= 0 && descriptor < KONA_OS_MOST_GUARDED)
 		kona_store_relaxed(&guarded[descriptor], on); /* relaxed: its number is its key */
 }
 
 bool kona_os_guards(int descriptor)
 {
-	return descriptor >= 0 && descriptor < MOST_GUARDED &&
+	return descriptor >= 0 && descriptor < KONA_OS_MOST_GUARDED &&
 	       kona_load_relaxed(&guarded[descriptor]); /* relaxed: its number is its key */
 }
 

@@ -34,6 +34,9 @@ void *kona_os_alloc(size_t size_bytes);
 int kona_os_raise(int descriptor);
 void kona_os_close(int descriptor);
 
+/* Descriptors from here on are never guarded. */
+enum { KONA_OS_MOST_GUARDED = 1 << 16 };
+
 /* True for descriptors that the program must not close (interpose-fd.c). */
 bool kona_os_guards(int descriptor);
 

@@ -108,6 +108,11 @@ void kona_space_unlock(struct kona_space *space, const sigset_t *signals)
 	pthread_sigmask(SIG_SETMASK, signals, NULL);
 }
 
+void kona_space_wake(struct kona_space *space, uint64_t page)
+{
+	kona_uffd_wake(space->uffd, kona_space_address(space, page), KONA_PAGE_BYTES);
+}
+
 void kona_space_count_local(struct kona_space *space, uint64_t page, int change)
 {
 	/* relaxed: levels, all of them */

@@ -74,7 +74,7 @@ struct kona_space {
 
 /*
  * Reserves VFMem and starts the two threads. -EINVAL: budget too small; -ENOMEM: address space;
- * -EPERM, -ENOSYS: userfaultfd. On failure nothing is left behind.
+ * -EPERM, -ENOSYS: userfaultfd; -EMFILE. On failure the process is to end: nothing is taken back.
  */
 KONA_MUST_CHECK int kona_space_init(struct kona_space *space,
 				    const struct kona_space_options *options);
@@ -102,6 +102,9 @@ static inline uint64_t kona_space_page(const struct kona_space *space, const voi
 {
 	return ((uintptr_t)address - (uintptr_t)space->base) / KONA_PAGE_BYTES;
 }
+
+/* Lets the threads that are stopped on the page fault again. Any thread. */
+void kona_space_wake(struct kona_space *space, uint64_t page);
 
 /* A page became local, or left. Any thread. */
 void kona_space_count_local(struct kona_space *space, uint64_t page, int change);

@@ -32,7 +32,7 @@ struct kona_trim {
 	char *copy; /* of a page. Owned */
 };
 
-/* Of `pages` pages, most_pages may be local. -ENOMEM, -EMFILE. */
+/* Of `pages` pages, most_pages may be local. -ENOMEM, also for want of a descriptor. */
 KONA_MUST_CHECK int kona_trim_init(struct kona_trim *trim, uint64_t pages, uint32_t most_pages);
 void kona_trim_destroy(struct kona_trim *trim);
 

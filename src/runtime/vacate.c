@@ -23,14 +23,10 @@
 #include "runtime/os.h"
 #include "runtime/space.h"
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-
 void kona_vacate_keep(struct kona_space *space, uint64_t page, uint64_t entry)
 {
 	if (kona_pt_settle(&space->pt, page, entry))
-		kona_uffd_wake(space->uffd, kona_space_address(space, page), KONA_PAGE_BYTES);
+		kona_space_wake(space, page);
 }
 
 void kona_vacate_leave(struct kona_space *space, uint64_t page, uint64_t entry, uint32_t frame)
@@ -40,7 +36,7 @@ void kona_vacate_leave(struct kona_space *space, uint64_t page, uint64_t entry, 
 	kona_vacate_keep(space, page, entry);
 }
 
-static char *staged(struct kona_space *space, uint32_t victim)
+char *kona_vacate_staged(struct kona_space *space, uint32_t victim)
 {
 	return space->evict.staging + (size_t)victim * KONA_PAGE_BYTES;
 }
@@ -55,8 +51,8 @@ static int move_one(struct kona_space *space, uint32_t victim)
 	size_t done;
 
 	kona_add_relaxed(&space->stats->system_calls, 1); /* relaxed: a figure */
-	return kona_uffd_move(space->uffd, staged(space, victim), at_home(space, victim),
-			      KONA_PAGE_BYTES, &done);
+	return kona_uffd_move(space->uffd, kona_vacate_staged(space, victim),
+			      at_home(space, victim), KONA_PAGE_BYTES, &done);
 }
 
 /* A page that is shared after a fork becomes ours alone by a write fault. */
@@ -92,7 +88,8 @@ static int copy_out(struct kona_space *space, uint32_t victim)
 	syscall(SYS_close, memory);
 	if (got != (ssize_t)sizeof(bytes))
 		return -EBUSY;
-	if (kona_uffd_copy(space->uffd, staged(space, victim), bytes, sizeof(bytes), false, &done))
+	if (kona_uffd_copy(space->uffd, kona_vacate_staged(space, victim), bytes, sizeof(bytes),
+			   false, &done))
 		return -EBUSY;
 	return kona_os_madvise(home, KONA_PAGE_BYTES, MADV_DONTNEED) ? -EBUSY : 0;
 }
@@ -139,7 +136,8 @@ static int move_run(struct kona_space *space, uint32_t first, uint32_t end, uint
 {
 	while (first < end) {
 		size_t bytes;
-		int rc = kona_uffd_move(space->uffd, staged(space, first), at_home(space, first),
+		int rc = kona_uffd_move(space->uffd, kona_vacate_staged(space, first),
+					at_home(space, first),
 					(size_t)(end - first) * KONA_PAGE_BYTES, &bytes);
 
 		kona_add_relaxed(&space->stats->system_calls, 1); /* relaxed: a figure */

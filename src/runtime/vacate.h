@@ -18,6 +18,9 @@ struct kona_space;
  */
 KONA_MUST_CHECK int kona_vacate(struct kona_space *space);
 
+/* Where a victim stands in the staging area, once it is moved. */
+char *kona_vacate_staged(struct kona_space *space, uint32_t victim);
+
 /* Settles an owned page as local, with `entry`; wakes who waits for it. */
 void kona_vacate_keep(struct kona_space *space, uint64_t page, uint64_t entry);
 
