@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Named Unix sockets. The lock file decides who owns a name; the socket file follows it.
+ * Unix sockets: names, and packets that carry a descriptor. The lock file decides who owns a name;
+ * the socket file follows it.
  *
  * A crash leaves both files behind, but the kernel drops the flock: the next owner takes the lock,
  * and only then may it unlink the socket. The lock file is unlinked by its holder, so a contender
@@ -144,11 +145,85 @@ int kona_unix_connect(const char *path, int type, int *ret_descriptor)
 	fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address))) {
-		rc = -errno;
+	do
+		rc = connect(fd, (struct sockaddr *)&address, sizeof(address)) ? -errno : 0;
+	while (rc == -EINTR);
+	if (rc) {
 		close(fd);
 		return rc;
 	}
 	*ret_descriptor = fd;
 	return 0;
+}
+
+/* --- packets with a descriptor -----------------------------------------------------------------*/
+
+/* Room for one, as the kernel wants it aligned: which leaves room for a second. */
+union passed {
+	struct cmsghdr header;
+	char bytes[CMSG_SPACE(sizeof(int))];
+};
+
+int kona_unix_send(int socket, const void *packet, size_t size_bytes, int descriptor, int flags)
+{
+	union passed passed = {0};
+	struct iovec vector = {(void *)packet, size_bytes};
+	struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
+	ssize_t sent;
+
+	if (descriptor >= 0) {
+		message.msg_control = passed.bytes;
+		message.msg_controllen = sizeof(passed.bytes);
+		passed.header.cmsg_level = SOL_SOCKET;
+		passed.header.cmsg_type = SCM_RIGHTS;
+		passed.header.cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(&passed.header), &descriptor, sizeof(int));
+	}
+	do
+		sent = sendmsg(socket, &message, MSG_NOSIGNAL | flags);
+	while (sent < 0 && errno == EINTR);
+	return sent < 0 ? -errno : 0;
+}
+
+/* The first descriptor of those that came; the others are closed. */
+static int take_first(struct cmsghdr *header)
+{
+	size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	int fd, first = -1;
+
+	for (size_t i = 0; i < count; i++) {
+		memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
+		if (!i)
+			first = fd;
+		else
+			close(fd);
+	}
+	return first;
+}
+
+ssize_t kona_unix_receive(int socket, void *packet, size_t size_bytes, int flags,
+			  int *ret_descriptor)
+{
+	union passed passed;
+	struct iovec vector = {packet, size_bytes};
+	struct msghdr message = {.msg_iov = &vector,
+				 .msg_iovlen = 1,
+				 .msg_control = passed.bytes,
+				 .msg_controllen = sizeof(passed.bytes)};
+	struct cmsghdr *header;
+	ssize_t got;
+	int first = -1;
+
+	do
+		got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_TRUNC | flags);
+	while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return -errno;
+	header = CMSG_FIRSTHDR(&message);
+	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
+		first = take_first(header);
+	if (first < 0 && (message.msg_flags & MSG_CTRUNC))
+		first = -EMFILE;
+	*ret_descriptor = first;
+	return got;
 }

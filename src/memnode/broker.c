@@ -47,49 +47,6 @@ static void tell(struct kona_broker *broker, pid_t pid, const char *what)
 	broker->untold = 0;
 }
 
-/*
- * The descriptor that came along, or -1. Alignment leaves room for a second one; the kernel closes
- * those for which there is none.
- */
-static int take_one(struct cmsghdr *header)
-{
-	size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-	int fd, first = -1;
-
-	for (size_t i = 0; i < count; i++) {
-		memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
-		if (!i)
-			first = fd;
-		else
-			close(fd);
-	}
-	return first;
-}
-
-/* Reads one packet. Returns its size, 0 at the end, -errno; *ret_passed is -1 or a descriptor. */
-static ssize_t receive(int connection, union kona_broker_request *request, int *ret_passed)
-{
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec vector = {request, sizeof(*request)};
-	struct msghdr message = {.msg_iov = &vector,
-				 .msg_iovlen = 1,
-				 .msg_control = control.bytes,
-				 .msg_controllen = sizeof(control.bytes)};
-	struct cmsghdr *header;
-	ssize_t got = recvmsg(connection, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | MSG_TRUNC);
-
-	*ret_passed = -1;
-	if (got < 0)
-		return -errno;
-	header = CMSG_FIRSTHDR(&message);
-	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
-		*ret_passed = take_one(header);
-	return got;
-}
-
 static void on_packet(evutil_socket_t fd, short what, void *with)
 {
 	struct kona_tenant *tenant = with;
@@ -105,8 +62,8 @@ static void on_packet(evutil_socket_t fd, short what, void *with)
 		kona_tenant_end(tenant);
 		return;
 	}
-	got = receive(fd, &request, &passed);
-	if (got == -EAGAIN || got == -EINTR)
+	got = kona_unix_receive(fd, &request, sizeof(request), MSG_DONTWAIT, &passed);
+	if (got == -EAGAIN)
 		return;
 	if (got <= 0) {
 		kona_tenant_end(tenant);

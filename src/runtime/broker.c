@@ -12,10 +12,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <unistd.h>
 
-#include "base/units.h"
+#include "base/unix.h"
 #include "runtime/os.h"
 
 enum {
@@ -28,71 +27,23 @@ static struct kona_broker_header make_header(uint16_t type)
 	return (struct kona_broker_header){KONA_BROKER_MAGIC, KONA_BROKER_VERSION, type};
 }
 
-static int send_packet(int socket, const void *packet, size_t size_bytes, int descriptor)
-{
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct iovec vector = {(void *)packet, size_bytes};
-	struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
-	ssize_t sent;
-
-	if (descriptor >= 0) {
-		control.header.cmsg_level = SOL_SOCKET;
-		control.header.cmsg_type = SCM_RIGHTS;
-		control.header.cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(&control.header), &descriptor, sizeof(int));
-		message.msg_control = &control;
-		message.msg_controllen = sizeof(control);
-	}
-	do
-		sent = sendmsg(socket, &message, MSG_NOSIGNAL);
-	while (sent < 0 && errno == EINTR);
-	return sent < 0 ? -errno : 0;
-}
-
-static int take_descriptor(struct msghdr *message)
-{
-	struct cmsghdr *header = CMSG_FIRSTHDR(message);
-	int descriptor;
-
-	if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
-	    header->cmsg_len != CMSG_LEN(sizeof(int)))
-		return -1;
-	memcpy(&descriptor, CMSG_DATA(header), sizeof(int));
-	return descriptor;
-}
-
-/* Receives exactly one packet of that type and size. *ret_descriptor: -1, or the caller's. */
+/* Receives exactly one packet of that type and size. *ret_descriptor: negative, or the caller's. */
 static int receive_packet(int socket, uint16_t type, void *packet, size_t size_bytes,
 			  int *ret_descriptor)
 {
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec vector = {packet, size_bytes};
-	struct msghdr message = {.msg_iov = &vector,
-				 .msg_iovlen = 1,
-				 .msg_control = &control,
-				 .msg_controllen = sizeof(control)};
 	const struct kona_broker_header *header = packet;
-	ssize_t got;
-	int descriptor;
+	int descriptor = -1;
+	ssize_t got = kona_unix_receive(socket, packet, size_bytes, 0, &descriptor);
 
-	do
-		got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-	while (got < 0 && errno == EINTR);
 	if (got <= 0)
-		return got ? -errno : -ECONNRESET;
-	descriptor = take_descriptor(&message);
-	if ((size_t)got != size_bytes || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) ||
-	    header->magic != KONA_BROKER_MAGIC || header->version != KONA_BROKER_VERSION ||
-	    header->type != type) {
+		return got ? (int)got : -ECONNRESET;
+	if (descriptor == -EMFILE)
+		return -EMFILE;
+	if ((size_t)got != size_bytes || header->magic != KONA_BROKER_MAGIC ||
+	    header->version != KONA_BROKER_VERSION || header->type != type) {
 		if (descriptor >= 0)
 			syscall(SYS_close, descriptor);
-		return (message.msg_flags & MSG_CTRUNC) ? -EMFILE : -EPROTO;
+		return -EPROTO;
 	}
 	*ret_descriptor = descriptor;
 	return 0;
@@ -102,28 +53,6 @@ static int receive_packet(int socket, uint16_t type, void *packet, size_t size_b
 static int as_error(int32_t status)
 {
 	return status < 0 && status > -4096 ? status : -EPROTO;
-}
-
-static int connect_to(const char *path)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int descriptor, rc;
-
-	if (strlen(path) >= sizeof(address.sun_path))
-		return -ENAMETOOLONG;
-	strcpy(address.sun_path, path);
-	descriptor = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (descriptor < 0)
-		return -errno;
-	do
-		rc = connect(descriptor, (struct sockaddr *)&address, sizeof(address));
-	while (rc && errno == EINTR);
-	if (rc) {
-		rc = -errno;
-		syscall(SYS_close, descriptor);
-		return rc;
-	}
-	return kona_os_raise(descriptor);
 }
 
 static int check_welcome(const struct kona_broker_welcome *welcome)
@@ -144,12 +73,14 @@ int kona_broker_open(struct kona_broker *broker, const char *path, uint64_t limi
 					  .remote_limit_bytes = limit_bytes,
 					  .pid = (uint32_t)getpid()};
 	struct kona_broker_welcome welcome;
-	int descriptor = connect_to(path), stray = -1, rc;
+	int descriptor, stray = -1, rc;
 
-	if (descriptor < 0)
-		return descriptor;
+	rc = kona_unix_connect(path, SOCK_SEQPACKET, &descriptor);
+	if (rc)
+		return rc;
+	descriptor = kona_os_raise(descriptor);
 	strncpy(hello.program, program_invocation_short_name, sizeof(hello.program) - 1);
-	rc = send_packet(descriptor, &hello, sizeof(hello), -1);
+	rc = kona_unix_send(descriptor, &hello, sizeof(hello), -1, 0);
 	if (!rc)
 		rc = receive_packet(descriptor, KONA_BROKER_WELCOME, &welcome, sizeof(welcome),
 				    &stray);
@@ -176,7 +107,7 @@ int kona_broker_hold(struct kona_broker *broker, int descriptor)
 	int stray = -1, rc;
 
 	pthread_mutex_lock(&broker->lock);
-	rc = send_packet(broker->socket, &hold, sizeof(hold), descriptor);
+	rc = kona_unix_send(broker->socket, &hold, sizeof(hold), descriptor, 0);
 	if (!rc)
 		rc = receive_packet(broker->socket, KONA_BROKER_HELD, &hold, sizeof(hold), &stray);
 	pthread_mutex_unlock(&broker->lock);
@@ -210,7 +141,7 @@ int kona_broker_grant(struct kona_broker *broker, uint32_t count, int *ret_descr
 	int descriptor = -1, rc;
 
 	pthread_mutex_lock(&broker->lock);
-	rc = send_packet(broker->socket, &grant, sizeof(grant), -1);
+	rc = kona_unix_send(broker->socket, &grant, sizeof(grant), -1, 0);
 	if (!rc)
 		rc = receive_packet(broker->socket, KONA_BROKER_GRANTED, &granted, sizeof(granted),
 				    &descriptor);

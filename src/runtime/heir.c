@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/units.h"
+#include "base/unix.h"
 #include "runtime/fatal.h"
 #include "runtime/fetch.h"
 #include "runtime/os.h"
@@ -26,35 +27,17 @@
 
 enum { MOST_MESSAGES = 32 };
 
-static int receive_descriptor(int socket)
-{
-	char byte, control[CMSG_SPACE(sizeof(int))];
-	struct iovec vector = {&byte, 1};
-	struct msghdr message = {.msg_iov = &vector,
-				 .msg_iovlen = 1,
-				 .msg_control = control,
-				 .msg_controllen = sizeof(control)};
-	struct cmsghdr *header;
-	int descriptor;
-	ssize_t got;
-
-	do
-		got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-	while (got < 0 && errno == EINTR);
-	header = got == 1 ? CMSG_FIRSTHDR(&message) : NULL;
-	if (!header)
-		return got < 0 ? -errno : -EPIPE;
-	memcpy(&descriptor, CMSG_DATA(header), sizeof(int));
-	return descriptor;
-}
-
 int kona_heir_init(struct kona_heir *heir, struct kona_space *inherited,
 		   struct kona_heritage *heritage, int parent)
 {
-	int uffd = receive_descriptor(parent);
+	char byte;
+	int uffd = -1;
+	ssize_t got = kona_unix_receive(parent, &byte, sizeof(byte), 0, &uffd);
 
+	if (got < 0 || uffd == -EMFILE)
+		return got < 0 ? (int)got : -EMFILE;
 	if (uffd < 0)
-		return uffd;
+		return -EPIPE;
 	*heir = (struct kona_heir){
 		.executor =
 			{

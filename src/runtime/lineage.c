@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "base/atomic.h"
+#include "base/unix.h"
 #include "runtime/fatal.h"
 #include "runtime/os.h"
 #include "runtime/space.h"
@@ -198,23 +199,6 @@ static void hear_child(struct kona_space *space, struct kona_watch *watch)
 	let_go(space, child);
 }
 
-static int send_descriptor(int socket, int descriptor)
-{
-	char byte = 'u', control[CMSG_SPACE(sizeof(int))] = {0};
-	struct iovec vector = {&byte, 1};
-	struct msghdr message = {.msg_iov = &vector,
-				 .msg_iovlen = 1,
-				 .msg_control = control,
-				 .msg_controllen = sizeof(control)};
-	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-
-	header->cmsg_level = SOL_SOCKET;
-	header->cmsg_type = SCM_RIGHTS;
-	header->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(header), &descriptor, sizeof(int));
-	return sendmsg(socket, &message, MSG_NOSIGNAL) == 1 ? 0 : -errno;
-}
-
 void kona_lineage_born(struct kona_space *space, int uffd)
 {
 	struct kona_lineage *lineage = &space->lineage;
@@ -229,7 +213,7 @@ void kona_lineage_born(struct kona_space *space, int uffd)
 	child->executor.uffd = uffd;
 	child->messages = (struct kona_watch){serve_child, uffd};
 	child->life.ready = hear_child;
-	rc = send_descriptor(child->life.descriptor, uffd);
+	rc = kona_unix_send(child->life.descriptor, "u", 1, uffd, 0);
 	if (!rc)
 		rc = kona_fault_watch(space, &child->messages, EPOLLIN);
 	if (!rc)
