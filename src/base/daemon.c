@@ -8,6 +8,7 @@
  */
 #include "base/daemon.h"
 
+#include <argp.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -73,6 +74,26 @@ int kona_daemon_adopt_fd(int fd)
 	if (fcntl(fd, F_SETFL, flags | O_NONBLOCK) || fcntl(fd, F_SETFD, FD_CLOEXEC))
 		return -errno;
 	return 0;
+}
+
+int kona_daemon_option_fd(const char *text, struct argp_state *state)
+{
+	char *end;
+	long fd = strtol(text, &end, 10);
+
+	if (end == text || *end || fd < 0 || fd > INT_MAX || kona_daemon_adopt_fd((int)fd))
+		argp_error(state, "not an open descriptor: %s", text);
+	return (int)fd;
+}
+
+mode_t kona_daemon_option_mode(const char *text, struct argp_state *state)
+{
+	char *end;
+	unsigned long mode = strtoul(text, &end, 8);
+
+	if (end == text || *end || mode > 0777)
+		argp_error(state, "not an octal mode: %s", text);
+	return (mode_t)mode;
 }
 
 enum kona_daemon_owner kona_daemon_owner_state(int owner_fd, int *left)

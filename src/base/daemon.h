@@ -6,6 +6,8 @@
 #ifndef KONA_BASE_DAEMON_H
 #define KONA_BASE_DAEMON_H
 
+#include <sys/types.h>
+
 #include "base/compiler.h"
 
 /*
@@ -29,6 +31,14 @@ void kona_daemon_say(int ready_fd, const char *line);
  * Returns 0; -EBADF when it is not open.
  */
 KONA_MUST_CHECK int kona_daemon_adopt_fd(int fd);
+
+/*
+ * The value of an option: an inherited descriptor (which is adopted), or the rights of a socket. In
+ * an argp parser; a bad value ends the program with argp's usage line.
+ */
+struct argp_state;
+int kona_daemon_option_fd(const char *text, struct argp_state *state);
+mode_t kona_daemon_option_mode(const char *text, struct argp_state *state);
 
 enum kona_daemon_owner {
 	KONA_OWNER_LIVES,

@@ -66,20 +66,6 @@ static void parse_limit(struct options *o, const char *text, struct argp_state *
 		argp_error(state, "a limit is a factor above 1 (like 1.1), not %s", text);
 }
 
-static void parse_models(struct options *o, const char *path, struct argp_state *state)
-{
-	unsigned int line;
-	int err = kona_models_load(&o->models, path, &line);
-
-	if (err == -EINVAL)
-		argp_error(state,
-			   "%s:%u: want NAME and KEY=NS with l1, l2, l3, cache, remote, "
-			   "remote_write",
-			   path, line);
-	else if (err)
-		argp_error(state, "%s: %s", path, strerror(-err));
-}
-
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
 	struct options *o = state->input;
@@ -101,7 +87,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 		o->from = argument;
 		break;
 	case OPTION_MODELS:
-		parse_models(o, argument, state);
+		kona_sim_option_models(&o->models, argument, state);
 		break;
 	case OPTION_OUTPUT:
 		o->output = argument;

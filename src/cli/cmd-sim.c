@@ -120,20 +120,6 @@ static void parse_level(struct options *o, const char *name, const char *text,
 	add_argument(o, state, "", value);
 }
 
-static void parse_models(struct options *o, const char *path, struct argp_state *state)
-{
-	unsigned int line;
-	int err = kona_models_load(&o->models, path, &line);
-
-	if (err == -EINVAL)
-		argp_error(state,
-			   "%s:%u: want NAME and KEY=NS with l1, l2, l3, cache, remote, "
-			   "remote_write",
-			   path, line);
-	else if (err)
-		argp_error(state, "%s: %s", path, strerror(-err));
-}
-
 /* Options without a value, as the tool knows them. */
 static const struct {
 	int key;
@@ -217,7 +203,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 		o->model = argument;
 		break;
 	case OPTION_MODELS:
-		parse_models(o, argument, state);
+		kona_sim_option_models(&o->models, argument, state);
 		break;
 	case OPTION_JSON:
 		o->json = argument;

@@ -5,12 +5,14 @@
  */
 #include "cli/sim-run.h"
 
+#include <argp.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 
 #include "base/log.h"
+#include "model.h"
 #include "result.h"
 #include "sweep.h"
 
@@ -82,6 +84,20 @@ int kona_sim_load(const char *path, struct kona_sim_result *ret_result)
 		kona_error("%s: %s", path,
 			   err == -EPROTO ? "not a result of kona sim" : strerror(-err));
 	return err;
+}
+
+void kona_sim_option_models(struct kona_models *models, const char *path, struct argp_state *state)
+{
+	unsigned int line;
+	int err = kona_models_load(models, path, &line);
+
+	if (err == -EINVAL)
+		argp_error(state,
+			   "%s:%u: want NAME and KEY=NS with l1, l2, l3, cache, remote, "
+			   "remote_write",
+			   path, line);
+	else if (err)
+		argp_error(state, "%s: %s", path, strerror(-err));
 }
 
 FILE *kona_sim_output_open(const char *path, FILE *otherwise)

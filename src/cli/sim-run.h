@@ -10,6 +10,8 @@
 
 #include "base/compiler.h"
 
+struct argp_state;
+struct kona_models;	/* tools/cachesim/model.h */
 struct kona_sim_result; /* tools/cachesim/result.h */
 struct kona_sweep_run;	/* tools/cachesim/sweep.h */
 
@@ -22,6 +24,9 @@ KONA_MUST_CHECK int kona_sim_run(struct kona_sweep_run *run, struct kona_sim_res
 
 /* Reads kept counts. Returns 0, or -errno, told. */
 KONA_MUST_CHECK int kona_sim_load(const char *path, struct kona_sim_result *ret_result);
+
+/* --models FILE: adds to the latency models; a bad file ends the program with argp's usage line. */
+void kona_sim_option_models(struct kona_models *models, const char *path, struct argp_state *state);
 
 /* Opens where the table goes: path, or without one `otherwise`. NULL: told why. */
 FILE *kona_sim_output_open(const char *path, FILE *otherwise);

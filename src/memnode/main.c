@@ -11,7 +11,6 @@
 #include <argp.h>
 #include <errno.h>
 #include <event2/event.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -63,26 +62,6 @@ static const struct argp_option argp_options[] = {
 	{0},
 };
 
-static int parse_fd(const char *text, struct argp_state *state)
-{
-	char *end;
-	long fd = strtol(text, &end, 10);
-
-	if (end == text || *end || fd < 0 || fd > INT_MAX || kona_daemon_adopt_fd((int)fd))
-		argp_error(state, "not an open descriptor: %s", text);
-	return (int)fd;
-}
-
-static mode_t parse_mode(const char *text, struct argp_state *state)
-{
-	char *end;
-	unsigned long mode = strtoul(text, &end, 8);
-
-	if (end == text || *end || mode > 0777)
-		argp_error(state, "not an octal mode: %s", text);
-	return (mode_t)mode;
-}
-
 static void parse_name(struct options *o, const char *text, struct argp_state *state)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -108,7 +87,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 		o->socket = argument;
 		return 0;
 	case OPTION_MODE:
-		o->mode = parse_mode(argument, state);
+		o->mode = kona_daemon_option_mode(argument, state);
 		return 0;
 	case 'r':
 		o->rack = argument;
@@ -117,10 +96,10 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 		parse_name(o, argument, state);
 		return 0;
 	case OPTION_OWNER:
-		o->owner_fd = parse_fd(argument, state);
+		o->owner_fd = kona_daemon_option_fd(argument, state);
 		return 0;
 	case OPTION_READY:
-		o->ready_fd = parse_fd(argument, state);
+		o->ready_fd = kona_daemon_option_fd(argument, state);
 		return 0;
 	case OPTION_PRIVATE:
 		o->private_folder = argument;

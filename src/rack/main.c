@@ -51,26 +51,6 @@ static const struct argp_option argp_options[] = {
 	{0},
 };
 
-static int parse_fd(const char *text, struct argp_state *state)
-{
-	char *end;
-	long fd = strtol(text, &end, 10);
-
-	if (end == text || *end || fd < 0 || fd > INT32_MAX || kona_daemon_adopt_fd((int)fd))
-		argp_error(state, "not an open descriptor: %s", text);
-	return (int)fd;
-}
-
-static mode_t parse_mode(const char *text, struct argp_state *state)
-{
-	char *end;
-	unsigned long mode = strtoul(text, &end, 8);
-
-	if (end == text || *end || mode > 0777)
-		argp_error(state, "not an octal mode: %s", text);
-	return (mode_t)mode;
-}
-
 static int64_t parse_slab(const char *text, struct argp_state *state)
 {
 	uint64_t bytes = 0;
@@ -97,16 +77,16 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 		o->slab_bytes = parse_slab(argument, state);
 		return 0;
 	case OPTION_MODE:
-		o->mode = parse_mode(argument, state);
+		o->mode = kona_daemon_option_mode(argument, state);
 		return 0;
 	case OPTION_INSECURE:
 		o->insecure = true;
 		return 0;
 	case OPTION_OWNER:
-		o->owner_fd = parse_fd(argument, state);
+		o->owner_fd = kona_daemon_option_fd(argument, state);
 		return 0;
 	case OPTION_READY:
-		o->ready_fd = parse_fd(argument, state);
+		o->ready_fd = kona_daemon_option_fd(argument, state);
 		return 0;
 	case OPTION_PRIVATE:
 		o->private_folder = argument;
