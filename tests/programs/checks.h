@@ -10,6 +10,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define PAGE 4096UL
 #define MIB  (1UL << 20)
@@ -76,5 +79,36 @@ static inline size_t nonzero_pages(const void *memory, size_t bytes)
 	}
 	return nonzero;
 }
+
+/* Anonymous private memory, readable and writable. */
+static inline char *map_anonymous(size_t bytes)
+{
+	char *memory =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(memory != MAP_FAILED);
+	return memory;
+}
+
+/* A part of a program, which may be run alone. */
+struct section {
+	const char *name;
+	void (*run)(void);
+};
+
+/* Runs all sections, or the one that `only` (which may be NULL) names. */
+static inline void run_sections(const struct section *sections, size_t count, const char *only)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	for (size_t i = 0; i < count; i++) {
+		if (only && strcmp(only, sections[i].name))
+			continue;
+		printf("%s\n", sections[i].name);
+		sections[i].run();
+	}
+}
+
+#define RUN_SECTIONS(sections, only) \
+	run_sections(sections, sizeof(sections) / sizeof((sections)[0]), only)
 
 #endif

@@ -19,15 +19,6 @@
 static const size_t size = 48 * MIB;
 extern char **environ;
 
-static char *map(size_t bytes)
-{
-	char *memory =
-		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	CHECK(memory != MAP_FAILED);
-	return memory;
-}
-
 static pid_t fork_checked(void)
 {
 	pid_t pid;
@@ -52,7 +43,7 @@ static int ends(pid_t pid)
 static void snapshot(void)
 {
 	size_t third = size / 3;
-	char *memory = map(size), *heap = malloc(4 * MIB);
+	char *memory = map_anonymous(size), *heap = malloc(4 * MIB);
 	char *parts[] = {memory, memory + third, memory + 2 * third};
 	pid_t pid;
 
@@ -91,7 +82,7 @@ static void snapshot(void)
 static void generations(void)
 {
 	enum { CHILDREN = 12 };
-	char *memory = map(size), byte;
+	char *memory = map_anonymous(size), byte;
 	pid_t pids[CHILDREN];
 	int go[2], failed = 0;
 
@@ -126,7 +117,7 @@ static void generations(void)
 
 static void in_a_row(void)
 {
-	char *memory = map(size);
+	char *memory = map_anonymous(size);
 	int failed = 0;
 
 	fill_pages(memory, size, 1);
@@ -183,7 +174,7 @@ static void from_threads(void)
 	uint64_t failed = 0;
 
 	fflush(stdout);
-	shared_memory = map(size);
+	shared_memory = map_anonymous(size);
 	for (uintptr_t i = 0; i < 4; i++)
 		CHECK(!pthread_create(&threads[i], NULL, fork_often, (void *)i));
 	for (int i = 0; i < 4; i++) {
@@ -220,7 +211,7 @@ static void descend(char *memory, uint64_t level)
 
 static void grandchildren(void)
 {
-	char *memory = map(size);
+	char *memory = map_anonymous(size);
 
 	fill_pages(memory + 16 * MIB, size - 16 * MIB, 40);
 	descend(memory, 0);
@@ -231,7 +222,7 @@ static void grandchildren(void)
 /* Two children of one child, while its own parent overwrites everything. */
 static void siblings(void)
 {
-	char *memory = map(size);
+	char *memory = map_anonymous(size);
 	pid_t pid;
 
 	fill_pages(memory, size, 70);
@@ -263,7 +254,7 @@ static void siblings(void)
 static void greedy(void)
 {
 	enum { BLOCKS = 3000 };
-	char **blocks = calloc(BLOCKS, sizeof(*blocks)), *memory = map(size);
+	char **blocks = calloc(BLOCKS, sizeof(*blocks)), *memory = map_anonymous(size);
 	pid_t pid;
 
 	for (uint64_t i = 0; i < BLOCKS; i++) {
@@ -273,7 +264,7 @@ static void greedy(void)
 	fill_pages(memory, size, 80);
 	pid = fork_checked();
 	if (!pid) {
-		char *own = map(32 * MIB);
+		char *own = map_anonymous(32 * MIB);
 
 		fill_pages(own, 32 * MIB, 81);
 		for (uint64_t i = 0; i < BLOCKS; i++) {
@@ -299,7 +290,7 @@ static void greedy(void)
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == memory + 12 * MIB);
 		CHECK(!nonzero_pages(memory + 12 * MIB, 4 * MIB));
 		{
-			char *copy = map(size);
+			char *copy = map_anonymous(size);
 
 			memcpy(copy + 16 * MIB, memory + 16 * MIB, size - 16 * MIB);
 			memcpy(copy + 8 * MIB, memory + 8 * MIB, 4 * MIB);
@@ -330,7 +321,7 @@ static void greedy(void)
 /* The kernel reads and writes far memory for the child: nobody but its own thread can help it. */
 static void kernel_reads(void)
 {
-	char *memory = map(size);
+	char *memory = map_anonymous(size);
 	int ends_of[2];
 	pid_t pid;
 
@@ -363,7 +354,7 @@ static void kernel_reads(void)
 /* The words that the executed program gets lie in far memory. */
 static void executes(void)
 {
-	char *memory = map(size), *words[5], line[64];
+	char *memory = map_anonymous(size), *words[5], line[64];
 	pid_t pid;
 	FILE *stream;
 	int fds[2];
@@ -423,7 +414,7 @@ static void executes(void)
 /* A child that is killed, or ends at once, holds nothing up. */
 static void short_lives(void)
 {
-	char *memory = map(size);
+	char *memory = map_anonymous(size);
 
 	fill_pages(memory, size, 85);
 	for (int i = 0; i < 20; i++) {
@@ -450,7 +441,7 @@ static void short_lives(void)
 /* The child goes on when its parent is gone: how it went depends on the argument. */
 static void orphan(const char *how)
 {
-	char *memory = map(size), byte;
+	char *memory = map_anonymous(size), byte;
 	int alive[2];
 	pid_t pid;
 
@@ -487,28 +478,20 @@ static void orphan(const char *how)
 
 int main(int argc, char **argv)
 {
-	static const struct {
-		const char *name;
-		void (*run)(void);
-	} sections[] = {{"snapshot", snapshot},
-			{"generations", generations},
-			{"in-a-row", in_a_row},
-			{"from-threads", from_threads},
-			{"grandchildren", grandchildren},
-			{"siblings", siblings},
-			{"greedy", greedy},
-			{"kernel-reads", kernel_reads},
-			{"executes", executes},
-			{"short-lives", short_lives}};
+	static const struct section sections[] = {{"snapshot", snapshot},
+						  {"generations", generations},
+						  {"in-a-row", in_a_row},
+						  {"from-threads", from_threads},
+						  {"grandchildren", grandchildren},
+						  {"siblings", siblings},
+						  {"greedy", greedy},
+						  {"kernel-reads", kernel_reads},
+						  {"executes", executes},
+						  {"short-lives", short_lives}};
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc > 2 && !strcmp(argv[1], "orphan"))
 		orphan(argv[2]);
-	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
-		if (argc > 1 && strcmp(argv[1], sections[i].name))
-			continue;
-		printf("%s\n", sections[i].name);
-		sections[i].run();
-	}
+	RUN_SECTIONS(sections, argc > 1 ? argv[1] : NULL);
 	return 0;
 }

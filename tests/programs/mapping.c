@@ -419,30 +419,21 @@ static void others(void)
 
 int main(int argc, char **argv)
 {
-	static const struct {
-		const char *name;
-		void (*run)(void);
-	} sections[] = {{"unmap", unmap},
-			{"hole", hole},
-			{"resize", resize},
-			{"carve", carve},
-			{"resize-protected", resize_protected},
-			{"protect", protect},
-			{"advise", advise},
-			{"fixed", fixed},
-			{"reserve", reserve},
-			{"refusals", refusals},
-			{"others", others}};
+	static const struct section sections[] = {{"unmap", unmap},
+						  {"hole", hole},
+						  {"resize", resize},
+						  {"carve", carve},
+						  {"resize-protected", resize_protected},
+						  {"protect", protect},
+						  {"advise", advise},
+						  {"fixed", fixed},
+						  {"reserve", reserve},
+						  {"refusals", refusals},
+						  {"others", others}};
 	struct sigaction action = {.sa_handler = on_signal};
 
-	setvbuf(stdout, NULL, _IOLBF, 0);
 	sigaction(SIGSEGV, &action, NULL);
 	sigaction(SIGBUS, &action, NULL);
-	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
-		if (argc > 1 && strcmp(argv[1], sections[i].name))
-			continue;
-		printf("%s\n", sections[i].name);
-		sections[i].run();
-	}
+	RUN_SECTIONS(sections, argc > 1 ? argv[1] : NULL);
 	return 0;
 }

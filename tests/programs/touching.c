@@ -27,18 +27,9 @@
 
 static const size_t size = 24 * MIB;
 
-static char *map(size_t bytes)
-{
-	char *memory =
-		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	CHECK(memory != MAP_FAILED);
-	return memory;
-}
-
 static void push_out(void)
 {
-	char *other = map(size);
+	char *other = map_anonymous(size);
 
 	fill_pages(other, size, 77);
 	CHECK(!wrong_pages(other, size, 77));
@@ -79,7 +70,7 @@ static void whole_read(int fd, char *memory, size_t bytes)
 
 static void files(void)
 {
-	char *memory = map(size), *again = map(size);
+	char *memory = map_anonymous(size), *again = map_anonymous(size);
 	struct iovec parts[64];
 	struct stat *status = malloc(sizeof(*status));
 	int fd = scratch_file(0);
@@ -116,7 +107,7 @@ static void files(void)
 /* The device writes into the page while the evictor would have it. */
 static void direct(void)
 {
-	char *memory = map(size), *again = map(size);
+	char *memory = map_anonymous(size), *again = map_anonymous(size);
 	int fd = scratch_file(O_DIRECT);
 
 	if (fd < 0) {
@@ -144,7 +135,7 @@ static void in_flight(void)
 {
 	enum { REQUESTS = 32 };
 	const size_t piece = size / REQUESTS;
-	char *memory = map(size), *again = map(size);
+	char *memory = map_anonymous(size), *again = map_anonymous(size);
 	struct iocb *requests = calloc(REQUESTS, sizeof(*requests)), *list[REQUESTS];
 	struct io_event *events = calloc(REQUESTS, sizeof(*events));
 	aio_context_t context = 0;
@@ -185,7 +176,7 @@ static void in_flight(void)
 static void *receive(void *argument)
 {
 	int fd = ((int *)argument)[0];
-	char *memory = map(size);
+	char *memory = map_anonymous(size);
 	size_t got = 0;
 
 	while (got < size) {
@@ -203,7 +194,7 @@ static void *receive(void *argument)
 
 static void sockets(void)
 {
-	char *memory = map(size);
+	char *memory = map_anonymous(size);
 	int *ends = malloc(2 * sizeof(int));
 	pthread_t thread;
 	void *received;
@@ -230,7 +221,7 @@ static void sockets(void)
 /* A pipe holds on to the pages themselves. */
 static void spliced(void)
 {
-	char *memory = map(size), *got = malloc(16 * PAGE);
+	char *memory = map_anonymous(size), *got = malloc(16 * PAGE);
 	int fds[2], wrong = 0;
 
 	fill_pages(memory, size, 5);
@@ -273,10 +264,10 @@ static void handlers(void)
 {
 	struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
 	struct itimerval often = {{0, 300}, {0, 300}}, never = {0};
-	char *memory = map(size);
+	char *memory = map_anonymous(size);
 	uint64_t sum = 0;
 
-	handler_memory = map(size);
+	handler_memory = map_anonymous(size);
 	fill_pages(memory, size, 7);
 	CHECK(!sigaction(SIGALRM, &action, NULL));
 	CHECK(!setitimer(ITIMER_REAL, &often, NULL));
@@ -314,7 +305,7 @@ static void far_stack(void)
 	volatile char *closed = mmap(NULL, MIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	volatile int caught = 0;
 
-	stack.ss_sp = map(stack.ss_size);
+	stack.ss_sp = map_anonymous(stack.ss_size);
 	jump = malloc(sizeof(*jump));
 	CHECK(!sigaltstack(&stack, &before));
 	CHECK(!sigaction(SIGSEGV, &action, NULL));
@@ -358,7 +349,7 @@ static void stacks(void)
 {
 	enum { THREADS = 8 };
 	const size_t stack_bytes = 2 * MIB;
-	char *memory = map(THREADS * stack_bytes);
+	char *memory = map_anonymous(THREADS * stack_bytes);
 	uint64_t sum = 0;
 
 	for (int turn = 0; turn < 3; turn++) {
@@ -433,7 +424,7 @@ static void locks(void)
 	uint64_t turns = 0, counts = 0, reads = 0;
 	size_t bytes = sizeof(struct meeting) * MEETINGS;
 
-	meetings = (struct meeting *)(void *)map(bytes + MIB);
+	meetings = (struct meeting *)(void *)map_anonymous(bytes + MIB);
 	for (int i = 0; i < MEETINGS; i++) {
 		pthread_mutex_init(&meetings[i].mutex, NULL);
 		pthread_cond_init(&meetings[i].condition, NULL);
@@ -472,7 +463,7 @@ static void robust(void)
 	pthread_mutexattr_init(&attributes);
 	pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
 	for (int i = 0; i < 10; i++) {
-		char *memory = map(MIB);
+		char *memory = map_anonymous(MIB);
 		pthread_mutex_t *mutex = (pthread_mutex_t *)(void *)(memory + i * 5 * PAGE);
 		struct timespec soon;
 		pthread_t thread;
@@ -609,21 +600,13 @@ static void libraries(void)
 
 int main(int argc, char **argv)
 {
-	static const struct {
-		const char *name;
-		void (*run)(void);
-	} sections[] = {{"files", files},	  {"direct", direct},	{"in-flight", in_flight},
-			{"sockets", sockets},	  {"spliced", spliced}, {"handlers", handlers},
-			{"far-stack", far_stack}, {"stacks", stacks},	{"locks", locks},
-			{"robust", robust},	  {"storms", storms},	{"heap", heap},
-			{"libraries", libraries}};
+	static const struct section sections[] = {
+		{"files", files},	  {"direct", direct},	{"in-flight", in_flight},
+		{"sockets", sockets},	  {"spliced", spliced}, {"handlers", handlers},
+		{"far-stack", far_stack}, {"stacks", stacks},	{"locks", locks},
+		{"robust", robust},	  {"storms", storms},	{"heap", heap},
+		{"libraries", libraries}};
 
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
-		if (argc > 1 && strcmp(argv[1], sections[i].name))
-			continue;
-		printf("%s\n", sections[i].name);
-		sections[i].run();
-	}
+	RUN_SECTIONS(sections, argc > 1 ? argv[1] : NULL);
 	return 0;
 }
