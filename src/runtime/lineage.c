@@ -236,7 +236,7 @@ static void save_page(struct kona_space *space, struct kona_child *child, uint64
 
 	if (!kona_heritage_save(child->executor.heritage, page))
 		return;
-	rc = space->store->ops->read(space->store, page * KONA_PAGE_BYTES, bytes, KONA_PAGE_BYTES);
+	rc = kona_transport_read(space->store, page * KONA_PAGE_BYTES, bytes, KONA_PAGE_BYTES);
 	if (rc)
 		kona_fatal("page %p of a forked child cannot be saved: %s",
 			   (void *)kona_space_address(space, page), strerror(-rc));

@@ -17,14 +17,14 @@ static int disturb(struct kona_transport *transport)
 	return 0;
 }
 
-static int chaos_read(struct kona_transport *transport, uint64_t offset_bytes, void *buffer,
-		      size_t size_bytes)
+static int chaos_read(struct kona_transport *transport, const struct kona_read *reads, size_t count,
+		      uint64_t *system_calls)
 {
 	int rc = disturb(transport);
 
 	if (rc)
 		return rc;
-	return transport->below->ops->read(transport->below, offset_bytes, buffer, size_bytes);
+	return transport->below->ops->read(transport->below, reads, count, system_calls);
 }
 
 static int chaos_write_lines(struct kona_transport *transport, const struct kona_dirty_page *pages,

@@ -8,10 +8,11 @@
 #include "base/units.h"
 #include "transport/transport.h"
 
-static int null_read(struct kona_transport *transport, uint64_t offset_bytes, void *buffer,
-		     size_t size_bytes)
+static int null_read(struct kona_transport *transport, const struct kona_read *reads, size_t count,
+		     uint64_t *system_calls)
 {
-	memset(buffer, 0, size_bytes);
+	for (size_t i = 0; i < count; i++)
+		memset(reads[i].buffer, 0, reads[i].size_bytes);
 	return 0;
 }
 

@@ -62,10 +62,12 @@ static int find_place(struct kona_transport *transport, uint64_t offset_bytes,
 	return 0;
 }
 
-static int shm_read(struct kona_transport *transport, uint64_t offset_bytes, void *buffer,
-		    size_t size_bytes)
+static int read_piece(struct kona_transport *transport, const struct kona_read *piece,
+		      uint64_t *system_calls)
 {
-	char *to = buffer;
+	uint64_t offset_bytes = piece->offset_bytes;
+	size_t size_bytes = piece->size_bytes;
+	char *to = piece->buffer;
 
 	while (size_bytes) {
 		struct place place;
@@ -77,6 +79,7 @@ static int shm_read(struct kona_transport *transport, uint64_t offset_bytes, voi
 		if (place.left_bytes > size_bytes)
 			place.left_bytes = size_bytes;
 		got = pread(place.descriptor, to, place.left_bytes, (off_t)place.offset_bytes);
+		*system_calls += 1;
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got <= 0)
@@ -84,6 +87,18 @@ static int shm_read(struct kona_transport *transport, uint64_t offset_bytes, voi
 		to += got;
 		offset_bytes += (uint64_t)got;
 		size_bytes -= (size_t)got;
+	}
+	return 0;
+}
+
+static int shm_read(struct kona_transport *transport, const struct kona_read *reads, size_t count,
+		    uint64_t *system_calls)
+{
+	for (size_t i = 0; i < count; i++) {
+		int rc = read_piece(transport, &reads[i], system_calls);
+
+		if (rc)
+			return rc;
 	}
 	return 0;
 }
@@ -129,7 +144,7 @@ static int write_merged(struct kona_transport *transport, const struct place *pl
 	uint64_t mask = page->mask;
 	int rc;
 
-	rc = shm_read(transport, page->offset_bytes, merged, sizeof(merged));
+	rc = kona_transport_read(transport, page->offset_bytes, merged, sizeof(merged));
 	if (rc)
 		return rc;
 	while (mask) {

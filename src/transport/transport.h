@@ -24,13 +24,23 @@ struct kona_dirty_page {
 	const char *content;   /* the page, 4096 bytes; only lines in mask are read */
 };
 
+/* One piece to be read; pieces of one call need not be neighbours, at either end. */
+struct kona_read {
+	uint64_t offset_bytes; /* in the store */
+	void *buffer;
+	size_t size_bytes;
+};
+
 struct kona_transport;
 
 struct kona_transport_ops {
 	const char *name;
-	/* Reads size bytes at offset. Bytes never written read as zeros. */
-	int (*read)(struct kona_transport *transport, uint64_t offset_bytes, void *buffer,
-		    size_t size_bytes);
+	/*
+	 * Reads all pieces, in one round trip where there is one. Bytes never written read as
+	 * zeros. Adds the kernel calls made to *system_calls.
+	 */
+	int (*read)(struct kona_transport *transport, const struct kona_read *reads, size_t count,
+		    uint64_t *system_calls);
 	/*
 	 * Stores the dirty lines of count pages; when it returns 0 they are at home. Adds what
 	 * crossed the transport, headers included, to *wire_bytes, and the kernel calls made to
@@ -53,6 +63,17 @@ struct kona_transport {
 	uint64_t chaos_countdown;     /* chaos: operations until the fault. Atomic, no edge */
 	int chaos_errno;	      /* chaos: the fault */
 };
+
+/* Reads one piece. */
+KONA_MUST_CHECK static inline int kona_transport_read(struct kona_transport *transport,
+						      uint64_t offset_bytes, void *buffer,
+						      size_t size_bytes)
+{
+	const struct kona_read piece = {offset_bytes, buffer, size_bytes};
+	uint64_t system_calls = 0;
+
+	return transport->ops->read(transport, &piece, 1, &system_calls);
+}
 
 /*
  * Memory of the node on this host: a store of most_slabs slabs, none of them there yet. slab_bytes

@@ -58,7 +58,7 @@ static void check_mask(struct kona_transport *transport, uint64_t mask)
 	wire = 0;
 	assert_int_equal(transport->ops->write_lines(transport, &page, 1, &wire, &calls), 0);
 	assert_true(wire == lines * KONA_LINE_BYTES || wire == KONA_PAGE_BYTES);
-	assert_int_equal(transport->ops->read(transport, KONA_PAGE_BYTES, seen, sizeof(seen)), 0);
+	assert_int_equal(kona_transport_read(transport, KONA_PAGE_BYTES, seen, sizeof(seen)), 0);
 	for (unsigned i = 0; i < KONA_PAGE_BYTES; i++)
 		assert_int_equal(seen[i], mask >> (i / KONA_LINE_BYTES) & 1 ? 'n' : 'o');
 }
@@ -101,7 +101,7 @@ static void a_discarded_range_reads_as_zeros_and_its_neighbour_stays(void **stat
 	memset(content, 'x', sizeof(content));
 	assert_int_equal(transport.ops->write_lines(&transport, pages, 2, &wire, &calls), 0);
 	assert_int_equal(transport.ops->discard(&transport, 0, KONA_PAGE_BYTES), 0);
-	assert_int_equal(transport.ops->read(&transport, 0, seen, sizeof(seen)), 0);
+	assert_int_equal(kona_transport_read(&transport, 0, seen, sizeof(seen)), 0);
 	for (int i = 0; i < KONA_PAGE_BYTES; i++) {
 		assert_int_equal(seen[i], 0);
 		assert_int_equal(seen[KONA_PAGE_BYTES + i], 'x');
@@ -119,7 +119,7 @@ static void a_short_store_is_an_error_not_zeros(void **state)
 			 0);
 	kona_transport_shm_attach(&transport, 0, 1, grant);
 	assert_int_equal(ftruncate(grant, KONA_PAGE_BYTES / 2), 0);
-	assert_int_equal(transport.ops->read(&transport, 0, page, sizeof(page)), -EIO);
+	assert_int_equal(kona_transport_read(&transport, 0, page, sizeof(page)), -EIO);
 	transport.ops->close(&transport);
 }
 
@@ -140,7 +140,7 @@ static void grants_make_one_store(void **state)
 				 0);
 	}
 	assert_int_equal(
-		transport.ops->read(&transport, UINT64_C(2) * KONA_PAGE_BYTES, seen, sizeof(seen)),
+		kona_transport_read(&transport, UINT64_C(2) * KONA_PAGE_BYTES, seen, sizeof(seen)),
 		0);
 	for (int i = 0; i < (int)sizeof(seen); i++)
 		assert_int_equal(seen[i], 'a' + 2 + i / KONA_PAGE_BYTES);
@@ -148,7 +148,7 @@ static void grants_make_one_store(void **state)
 						UINT64_C(2) * KONA_PAGE_BYTES),
 			 0);
 	assert_int_equal(
-		transport.ops->read(&transport, UINT64_C(2) * KONA_PAGE_BYTES, seen, sizeof(seen)),
+		kona_transport_read(&transport, UINT64_C(2) * KONA_PAGE_BYTES, seen, sizeof(seen)),
 		0);
 	assert_int_equal(seen[KONA_PAGE_BYTES - 1], 'a' + 2);
 	assert_int_equal(seen[KONA_PAGE_BYTES], 0);
@@ -165,7 +165,7 @@ static void a_slab_that_is_not_there_is_an_error(void **state)
 	uint64_t wire = 0, calls = 0;
 
 	open_store(&transport);
-	assert_int_equal(transport.ops->read(&transport, dirty.offset_bytes, page, sizeof(page)),
+	assert_int_equal(kona_transport_read(&transport, dirty.offset_bytes, page, sizeof(page)),
 			 -EIO);
 	assert_int_equal(transport.ops->write_lines(&transport, &dirty, 1, &wire, &calls), -EIO);
 	assert_int_equal(transport.ops->discard(&transport, UINT64_MAX / 2, KONA_PAGE_BYTES), -EIO);
@@ -181,10 +181,10 @@ static void chaos_lets_the_chosen_number_through(void **state)
 
 	kona_transport_null_init(&null);
 	kona_transport_chaos_init(&chaos, &null, 2, EHOSTUNREACH);
-	assert_int_equal(chaos.ops->read(&chaos, 0, &byte, 1), 0);
+	assert_int_equal(kona_transport_read(&chaos, 0, &byte, 1), 0);
 	assert_int_equal(byte, 0);
 	assert_int_equal(chaos.ops->discard(&chaos, 0, KONA_PAGE_BYTES), 0);
-	assert_int_equal(chaos.ops->read(&chaos, 0, &byte, 1), -EHOSTUNREACH);
+	assert_int_equal(kona_transport_read(&chaos, 0, &byte, 1), -EHOSTUNREACH);
 	assert_int_equal(chaos.ops->discard(&chaos, 0, KONA_PAGE_BYTES), -EHOSTUNREACH);
 	chaos.ops->close(&chaos);
 }

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The guard: the inline check before a load or store that may touch VFMem. It translates the
+ * address to where the page is now, without a page fault and without a system call on a hit.
+ *
+ *   q = kona_guard_load(p, slot);   v = *(const T *)q;
+ *   q = kona_guard_store(p, slot);  *(T *)q = v;
+ *
+ * kona-cc puts these in front of every access; programs may call them by hand. Rules:
+ *
+ *   1. A translation is good until the same thread uses the same slot again, and no longer than
+ *      the function that made it runs: a call may use any slot.
+ *   2. It is good for the page of `p` only: an access of n bytes must not leave that page. See
+ *      kona_guard_within(); others go through kona_guard_read() and kona_guard_write().
+ *   3. The bytes of a store must lie in the line of `p`; a store that spans two lines of a page
+ *      calls kona_guard_mark() for its last byte, too.
+ *   4. The mark comes before the store (kona_guard_store() sees to it).
+ *
+ * Why no fence: a guard stores its slot, then loads the entry, once. The evictor takes pages out of
+ * the table, issues a membarrier(2), then leaves every page alone that stands in a slot. Either the
+ * load came after the entry was cleared, and misses; or the slot is visible to the evictor. The
+ * miss is a loop, for an entry may be cleared and come back while its page stands in a slot.
+ * (src/runtime/hazard.h; tests/model/guard.pml.)
+ *
+ * Code that uses no guards may touch VFMem at any time: it takes a page fault, and stays correct.
+ * So does a thread that the runtime does not know: its size_bytes is 0, and it sees no VFMem.
+ */
+#ifndef KONA_GUARD_H
+#define KONA_GUARD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+	KONA_GUARD_SLOTS = 16, /* 0 .. 7 for compiled code; the rest for the runtime's own copies */
+};
+
+/* Bits of a page-table entry (src/runtime/pagetable.h). */
+#define KONA_GUARD_RESIDENT UINT64_C(0x8)
+#define KONA_GUARD_DELTA    UINT64_C(0x1fffffff000) /* bytes from the page to its frame */
+
+/* What a thread knows of VFMem, and what it is using. Thread-local, but for the slots, which the
+ * evictor reads. */
+struct kona_guard {
+	uintptr_t base;	       /* of VFMem */
+	uintptr_t size_bytes;  /* of VFMem; 0: all is ordinary memory to this thread */
+	const uint64_t *table; /* entry of the page at a: table[a >> 12]. Biased, so that it is */
+	unsigned char *dirty;  /* mark of the line at local address a: dirty[a >> 6]. Biased */
+	uintptr_t slots[KONA_GUARD_SLOTS]; /* address >> 12 of pages in use, or 0 */
+};
+
+extern __thread struct kona_guard kona_guard_self __attribute__((tls_model("initial-exec")));
+
+/*
+ * Makes the page of `address` resident, as far as that goes at the moment: look again. Saves every
+ * general register but the scratch register r11, and no vector registers: clang's preserve_most.
+ */
+#if defined(__clang__)
+__attribute__((preserve_most)) void kona_guard_miss(const void *address);
+#else
+void kona_guard_miss(const void *address);
+#endif
+
+/* Copies out of and into far or ordinary memory, any length and alignment; page by page. */
+void kona_guard_read(void *to, const void *from, size_t size_bytes);
+void kona_guard_write(void *to, const void *from, size_t size_bytes);
+
+/* True when [p, p + size) lies in one page. */
+static inline int kona_guard_within(const void *p, size_t size_bytes)
+{
+	return ((uintptr_t)p & 4095) + size_bytes <= 4096;
+}
+
+/* The address is in VFMem. */
+static inline int kona_guard_is_far(const void *p)
+{
+	return (uintptr_t)p - kona_guard_self.base < kona_guard_self.size_bytes;
+}
+
+/* Where the page of a far address is: to be added to it. */
+static inline uintptr_t kona_guard_delta(const void *p, unsigned slot)
+{
+	uintptr_t page = (uintptr_t)p >> 12;
+	uint64_t entry;
+
+	/* GU-1: store then load, unfenced; pairs with the membarrier in kona_hazard_scan(). */
+	__atomic_store_n(&kona_guard_self.slots[slot], page, __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	/* PT-1: acquire, pairs with the release in kona_pt_settle(). */
+	while (__builtin_expect(
+		!((entry = __atomic_load_n(&kona_guard_self.table[page], __ATOMIC_ACQUIRE)) &
+		  KONA_GUARD_RESIDENT),
+		0))
+		kona_guard_miss(p);
+	return (uintptr_t)(entry & KONA_GUARD_DELTA);
+}
+
+/* Marks the line at a translated address, of VFMem, as dirty. */
+static inline void kona_guard_mark(const void *local)
+{
+	/* Relaxed: GU-1 orders it; the store that follows cannot overtake it on x86, and the
+	 * compiler is kept from moving it. */
+	__atomic_store_n(&kona_guard_self.dirty[(uintptr_t)local >> 6], 1, __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+static inline const void *kona_guard_load(const void *p, unsigned slot)
+{
+	if (!kona_guard_is_far(p))
+		return p;
+	return (const char *)p + kona_guard_delta(p, slot);
+}
+
+static inline void *kona_guard_store(void *p, unsigned slot)
+{
+	char *local;
+
+	if (!kona_guard_is_far(p))
+		return p;
+	local = (char *)p + kona_guard_delta(p, slot);
+	kona_guard_mark(local);
+	return local;
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
