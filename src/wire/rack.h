@@ -3,13 +3,16 @@
  * The rack protocol: kona-memd and the command line <-> kona-rackd. HTTP/1.1, JSON bodies,
  * `Content-Type: application/json`. Addresses are "http://HOST:PORT" or "unix:PATH".
  *
- *   POST   /v1/nodes                   {name, instance, capacity_bytes, leases: [...]}
+ *   POST   /v1/nodes                   {name, instance, capacity_bytes, leases: [...],
+ *                                       domain, endpoint, secret}
  *                                   -> 200 {node, slab_bytes, epoch, heartbeat_ms}
- *   POST   /v1/nodes/ID/heartbeat      {instance}             -> 200 {epoch}
+ *   POST   /v1/nodes/ID/heartbeat      {instance, dropped, copied, taken, lost}
+ *                                   -> 200 {epoch, drop, replicate, sets}
  *   DELETE /v1/nodes/ID                {instance}             -> 200 {}
  *   POST   /v1/leases                  {node, instance, program, pid, uid, limit_bytes}
  *                                   -> 201 {lease}
- *   POST   /v1/leases/ID/slabs         {count, have, request} -> 201 {slabs: [{slab, node}]}
+ *   POST   /v1/leases/ID/slabs         {count, have, request}
+ *                                   -> 201 {slabs: [{slab, generation, version, replicas}]}
  *   DELETE /v1/leases/ID                                      -> 200 {}
  *   GET    /v1/status                                         -> 200 {rack, nodes, leases}
  *   GET    /metrics, /v1/metrics                              -> Prometheus text
@@ -25,6 +28,29 @@
  * instance while the first one is heard of. `have` is the last slab that reached the node (0:
  * none), `request` grows with every request of the lease: so an answer that was lost leaves no
  * slab behind, and a request that was overtaken does nothing.
+ *
+ * Memory over the network. A node that serves the data protocol (wire/data.h) registers its
+ * `endpoint` ("HOST:PORT"), its failure `domain` and its `secret` (32 hex digits, new at every
+ * start); without an endpoint it lends to programs of its own host only. From the secret the
+ * controller makes the `capability` of each slab there: the first 16 bytes of HMAC-SHA256(secret,
+ * slab | generation), both 8 bytes, least significant first; 32 hex digits. `replicas` is
+ *   [{node, name, endpoint, capability, state}], state "full" or "copying"
+ * of which the client writes all and reads full ones. One that stands on the node of the lease is
+ * in shared memory if it was there at the grant.
+ *
+ * What a heartbeat carries. The controller repeats each order until it has heard that it is done,
+ * the node each report until a heartbeat that carried it was answered; both forget what they know
+ * already:
+ *   drop       [SLAB]                              free it; answered by `dropped`
+ *   replicate  [{slab, generation, from, capability}]  copy it from the node at endpoint `from`
+ *              (capability: there); answered by `copied`. It starts when the client has announced
+ *              itself, so that nothing that it writes can be missed
+ *   sets       [{lease, slab, generation, version, replicas}]  for a program of this node's host:
+ *              where the slab is now; answered by `taken`, once the program acts by it
+ *   dropped, copied  [SLAB]
+ *   taken      [{lease, slab, version}]
+ *   lost       [{lease, node, slab}]  the program found this replica dead, and has gone on without
+ *              it (slab 0: all of its slabs there); it comes back only by a later set, as "copying"
  *
  * Identifiers are unique in the rack and never used again; a new state file starts at a random
  * point, so that they do not clash with those that nodes still hold from a lost one.
@@ -43,6 +69,10 @@ enum {
 	KONA_RACK_MOST_SLABS = 64,	/* per grant */
 	KONA_RACK_HEARTBEAT_MS = 1000,
 	KONA_RACK_DEADLINE_MS = 4000, /* silence after which a node counts as down */
+	KONA_RACK_MOST_REPLICAS = 3,
+	KONA_RACK_SECRET_BYTES = 16,
+	KONA_RACK_CAPABILITY_BYTES = 16,
+	KONA_RACK_ENDPOINT_BYTES = 128, /* "HOST:PORT", with the NUL */
 };
 
 /* Identifiers and sizes stay below this, exact in every JSON reader. */
