@@ -105,11 +105,11 @@ static void run(void *argument)
 
 		if (poll(wait, KONA_ARRAY_LEN(wait), -1) < 0 && errno != EINTR)
 			kona_fatal("the evictor cannot wait: %s", strerror(errno));
-		if (wait[1].revents)
-			kona_fatal("the fault handler's thread is gone");
-		if ((wait[0].revents & POLLNVAL) ||
+		if (((wait[0].revents | wait[1].revents) & POLLNVAL) ||
 		    (read(space->evict.wake, &count, sizeof(count)) < 0 && errno == EBADF))
 			kona_fatal("a descriptor of the runtime was closed");
+		if (wait[1].revents)
+			kona_fatal("the fault handler's thread is gone");
 		/* EV-1: an exchange, for the look at the level must not come before it. */
 		(void)kona_exchange_acq_rel(&space->evict.kicked, false);
 		evict_until_plenty(space);
@@ -130,7 +130,7 @@ int kona_evict_start(struct kona_space *space)
 	/* Linux 6.8 has no descriptors for threads: then their deaths go unwatched. */
 	if (evict->handler_death >= 0)
 		evict->handler_death = kona_os_raise(evict->handler_death);
-	rc = kona_os_thread("kona-evict", run, space, &evict->tid);
+	rc = kona_os_thread("kona-evict", run, space, false, &evict->tid);
 	if (rc)
 		return rc;
 	evict->death = (struct kona_watch){evictor_died, kona_os_thread_pidfd(evict->tid)};

@@ -40,7 +40,8 @@ static KONA_PRINTF(1, 0) void write_line(const char *format, va_list args)
 	if (length > sizeof(line) - 2)
 		length = sizeof(line) - 2;
 	line[length++] = '\n';
-	if (write(copy_of_stderr >= 0 ? copy_of_stderr : STDERR_FILENO, line, length) < 0) {
+	/* The program may have closed the copy, by a system call of its own. */
+	if (write(copy_of_stderr, line, length) < 0 && write(STDERR_FILENO, line, length) < 0) {
 		/* Nowhere left to say so. */
 	}
 }

@@ -29,6 +29,8 @@ enum {
 	MOST_EVENTS = 8,
 };
 
+static const char closed[] = "a descriptor of the runtime was closed";
+
 /*
  * The table says that the page is mapped, and yet it was missing: the message is old, or the
  * program dropped the page by a system call of its own, which leaves zeros.
@@ -165,7 +167,8 @@ static void read_messages(struct kona_space *space)
 		return;
 	}
 	if (got <= 0)
-		kona_fatal("the userfaultfd was taken away: %s", strerror(got ? errno : EBADF));
+		kona_fatal("the userfaultfd cannot be read: %s",
+			   got && errno != EBADF ? strerror(errno) : closed);
 	start_ns = kona_now_ns();
 	/* Forks first: since its event was read, pages can be mapped again, and the child's
 	 * snapshot must not know of them. */
@@ -193,7 +196,7 @@ static void fed(struct kona_space *space, struct kona_watch *watch)
 	uint64_t count;
 
 	if (read(watch->descriptor, &count, sizeof(count)) < 0 && errno == EBADF)
-		kona_fatal("a descriptor of the runtime was closed");
+		kona_fatal("%s", closed);
 	retry_pending(space);
 }
 
@@ -208,7 +211,8 @@ static void run(void *argument)
 		int count = epoll_wait(space->fault.epoll, events, MOST_EVENTS, timeout_ms);
 
 		if (count < 0 && errno != EINTR)
-			kona_fatal("the fault handler cannot wait: %s", strerror(errno));
+			kona_fatal("the fault handler cannot wait: %s",
+				   errno == EBADF ? closed : strerror(errno));
 		for (int i = 0; i < count; i++) {
 			struct kona_watch *watch = events[i].data.ptr;
 
@@ -242,7 +246,7 @@ void kona_fault_round_trip(struct kona_space *space)
 	/* The round that ends next may have begun before the call; the one after it has not. */
 	while (kona_load_acquire(&space->fault.rounds) - seen < 2) { /* FA-2 */
 		if (write(space->fault.wake.descriptor, &one, sizeof(one)) < 0 && errno == EBADF)
-			kona_fatal("a descriptor of the runtime was closed");
+			kona_fatal("%s", closed);
 		usleep(100);
 	}
 }
@@ -272,6 +276,6 @@ int kona_fault_start(struct kona_space *space)
 	if (!rc)
 		rc = kona_fault_watch(space, &fault->wake, EPOLLIN);
 	if (!rc)
-		rc = kona_os_thread("kona-fault", run, space, &fault->tid);
+		rc = kona_os_thread("kona-fault", run, space, false, &fault->tid);
 	return rc;
 }

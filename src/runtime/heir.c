@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The child's side of a fork (fork -> heir -> heritage -> transport). One thread, which waits for
- * the child's own userfaultfd and for the parent's end.
+ * the child's own userfaultfd and for the parent's end. It has a descriptor table of its own: a
+ * child that closes all descriptors, by whatever call, keeps what it inherited.
  *
  * State: the executor, the thread's own. What can fail: the store (fatal).
  */
@@ -116,9 +117,6 @@ static void run(void *argument)
 		if (wait[2].revents)
 			break;
 	}
-	kona_os_close(heir->executor.uffd);
-	kona_os_close(heir->parent);
-	kona_os_close(heir->stop);
 	kona_trim_destroy(&heir->trim);
 }
 
@@ -134,7 +132,7 @@ int kona_heir_start(struct kona_heir *heir)
 	if (rc)
 		return rc;
 	heir->executor.trim = &heir->trim;
-	return kona_os_thread("kona-heir", run, heir, &tid);
+	return kona_os_thread("kona-heir", run, heir, true, &tid);
 }
 
 /* Pages that an access cannot bring in, for the program forbade access: they are copied in. */
@@ -178,10 +176,16 @@ void kona_heir_materialise(struct kona_heir *heir)
 	if (ioctl(executor->uffd, UFFDIO_UNREGISTER, &all))
 		kona_fatal("inherited memory cannot be made ordinary: %s", strerror(errno));
 	kona_os_madvise(executor->base, heir->size_bytes, MADV_DOFORK);
+	kona_os_close(heir->trim.memory); /* no page is missing any more: it is not used */
+	heir->trim.memory = -1;
 	pthread_mutex_unlock(&heir->trim.lock);
 	shutdown(heir->parent, SHUT_RDWR);
 	if (write(heir->stop, &one, sizeof(one)) < 0)
 		kona_fatal("a descriptor of the runtime was closed");
+	/* The thread has its own copies, until it ends. */
+	kona_os_close(executor->uffd);
+	kona_os_close(heir->parent);
+	kona_os_close(heir->stop);
 }
 
 /* From now on the pages are the child's own business. */

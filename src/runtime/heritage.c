@@ -136,8 +136,8 @@ int kona_heritage_serve(struct kona_executor *executor, uint64_t page)
 		kona_trim(executor, executor->window_pages);
 	count = readable(executor, page, executor->window_pages);
 	if (count) {
-		rc = kona_transport_read(executor->store, page * KONA_PAGE_BYTES,
-						executor->bounce, (size_t)count * KONA_PAGE_BYTES);
+		rc = kona_transport_read(executor->store, page * KONA_PAGE_BYTES, executor->bounce,
+					 (size_t)count * KONA_PAGE_BYTES);
 		if (rc)
 			return rc;
 		count = readable(executor, page, count); /* HE-1: what was overwritten meanwhile */

@@ -2,7 +2,8 @@
 /*
  * Keeps the program from closing the runtime's descriptors: daemons close all that they find. To
  * the program those are closed: EBADF, or passed over in ranges. (A program that closes them by
- * system calls of its own ends with a clear line; see fault.c.)
+ * system calls of its own ends with a clear line when next the runtime has something to do; see
+ * keeper.h.)
  */
 #include <errno.h>
 #include <sys/syscall.h>
@@ -29,18 +30,7 @@ KONA_PUBLIC int close(int descriptor)
 
 KONA_PUBLIC int close_range(unsigned first, unsigned last, int flags)
 {
-	unsigned from = first;
-
-	if (first > last)
-		return refuse(EINVAL);
-	for (unsigned i = first; i <= last && i < KONA_OS_MOST_GUARDED; i++) {
-		if (!kona_os_guards((int)i))
-			continue;
-		if (i > from && syscall(SYS_close_range, from, i - 1, flags))
-			return -1;
-		from = i + 1;
-	}
-	return from > last ? 0 : (int)syscall(SYS_close_range, from, last, flags);
+	return first > last ? refuse(EINVAL) : kona_os_close_range(first, last, flags);
 }
 
 KONA_PUBLIC void closefrom(int first)

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -94,6 +95,20 @@ void kona_os_close(int descriptor)
 	syscall(SYS_close, descriptor);
 }
 
+int kona_os_close_range(unsigned first, unsigned last, int flags)
+{
+	unsigned from = first;
+
+	for (unsigned i = first; i <= last && i < KONA_OS_MOST_GUARDED; i++) {
+		if (!kona_os_guards((int)i))
+			continue;
+		if (i > from && syscall(SYS_close_range, from, i - 1, flags))
+			return -1;
+		from = i + 1;
+	}
+	return from > last ? 0 : (int)syscall(SYS_close_range, from, last, flags);
+}
+
 int kona_os_raise(int descriptor)
 {
 	struct rlimit limit;
@@ -161,25 +176,36 @@ struct thread_start {
 	const char *name;
 	void (*run)(void *);
 	void *argument;
-	pid_t tid; /* Atomic, edge OS-1: 0 until the thread runs */
+	bool own_table;
+	pid_t tid; /* Atomic, edge OS-1: 0 until the thread runs; -errno: it cannot */
 };
+
+static int leave_table(void)
+{
+	if (unshare(CLONE_FILES) || kona_os_close_range(0, ~0U, 0))
+		return -errno;
+	return 0;
+}
 
 static void *run_thread(void *pointer)
 {
 	struct thread_start *start = pointer;
 	void (*run)(void *) = start->run;
 	void *argument = start->argument;
+	int rc = start->own_table ? leave_table() : 0;
 
 	prctl(PR_SET_NAME, start->name);
 	/* OS-1: release, pairs with the acquire in kona_os_thread(); *start is gone afterwards. */
-	kona_store_release(&start->tid, (pid_t)syscall(SYS_gettid));
-	run(argument);
+	kona_store_release(&start->tid, rc ? rc : (pid_t)syscall(SYS_gettid));
+	if (!rc)
+		run(argument);
 	return NULL;
 }
 
-int kona_os_thread(const char *name, void (*run)(void *), void *argument, pid_t *ret_tid)
+int kona_os_thread(const char *name, void (*run)(void *), void *argument, bool own_table,
+		   pid_t *ret_tid)
 {
-	struct thread_start start = {name, run, argument, 0};
+	struct thread_start start = {name, run, argument, own_table, 0};
 	pthread_attr_t attributes;
 	sigset_t all, before;
 	pthread_t thread;
@@ -197,6 +223,8 @@ int kona_os_thread(const char *name, void (*run)(void *), void *argument, pid_t 
 		return rc;
 	while (!kona_load_acquire(&start.tid)) /* OS-1 */
 		sched_yield();
+	if (start.tid < 0)
+		return start.tid;
 	*ret_tid = start.tid;
 	return 0;
 }

@@ -40,12 +40,19 @@ enum { KONA_OS_MOST_GUARDED = 1 << 16 };
 /* True for descriptors that the program must not close (interpose-fd.c). */
 bool kona_os_guards(int descriptor);
 
+/* As close_range(), but passes over the guarded ones. */
+int kona_os_close_range(unsigned first, unsigned last, int flags);
+
 /* The protection (PROT_*) of the mapping at `address`; -errno when nothing is mapped there. */
 int kona_os_protection(const void *address);
 
-/* Starts a thread of the runtime: all signals blocked, named, detached. */
+/*
+ * Starts a thread of the runtime: all signals blocked, named, detached. With `own_table` it has a
+ * descriptor table of its own, with copies of the guarded ones in it and nothing else: whatever the
+ * program closes, by whatever call, they stay open to this thread. Returns when that is done.
+ */
 KONA_MUST_CHECK int kona_os_thread(const char *name, void (*run)(void *), void *argument,
-				   pid_t *ret_tid);
+				   bool own_table, pid_t *ret_tid);
 
 /* A descriptor that polls readable when thread `tid` of this process is gone; -errno. */
 int kona_os_thread_pidfd(pid_t tid);

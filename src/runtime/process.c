@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,6 +24,7 @@
 #include "runtime/fatal.h"
 #include "runtime/fork.h"
 #include "runtime/heir.h"
+#include "runtime/keeper.h"
 #include "runtime/os.h"
 #include "runtime/space.h"
 
@@ -42,7 +42,7 @@ struct tenancy {
 	struct kona_space space;
 	struct kona_broker broker;
 	struct kona_transport store;
-	struct kona_watch node; /* the broker's end tells of the memory node's */
+	struct kona_keeper keeper;
 };
 
 static struct kona_config config;     /* Immutable after start */
@@ -125,13 +125,6 @@ static int grow(void *context, uint64_t first, uint64_t count)
 	return rc;
 }
 
-static void node_gone(struct kona_space *space, struct kona_watch *watch)
-{
-	const struct tenancy *of = KONA_CONTAINER(watch, struct tenancy, node);
-
-	kona_fatal("memory node %s is gone, and with it this program's memory", of->broker.node);
-}
-
 static void open_lease(struct tenancy *made)
 {
 	char text[KONA_BROKER_TEXT_BYTES] = "";
@@ -177,18 +170,17 @@ static void open_space(struct tenancy *made)
 	}
 }
 
-/* The node keeps a copy of the userfaultfd: as long as it is open, missing pages stop a thread
- * instead of reading as zeros, whatever happens to ours. */
-static void leave_spare(struct tenancy *made)
+/* The node and the keeper hold copies of the userfaultfd: as long as one is open, missing pages
+ * stop a thread instead of reading as zeros, whatever happens to ours. */
+static void leave_spares(struct tenancy *made)
 {
 	int rc = kona_broker_hold(&made->broker, made->space.uffd);
 
-	if (!rc) {
-		made->node = (struct kona_watch){node_gone, made->broker.socket};
-		rc = kona_fault_watch(&made->space, &made->node, EPOLLRDHUP);
-	}
 	if (rc)
 		fail("memory node", strerror(-rc));
+	rc = kona_keeper_start(&made->keeper, &made->space, &made->broker);
+	if (rc)
+		fail("the keeper's thread cannot start", strerror(-rc));
 }
 
 static void make_space(void)
@@ -199,7 +191,7 @@ static void make_space(void)
 		fail("libkona", strerror(ENOMEM));
 	open_lease(made);
 	open_space(made);
-	leave_spare(made);
+	leave_spares(made);
 	kona_store_release(&tenancy, made); /* PR-1 */
 }
 
@@ -249,6 +241,7 @@ void kona_process_unlock_broker(void)
 /* The parent's lease lives on in the socket that the child inherited: it reads that store. */
 void kona_process_become_child(struct kona_heir *new_heir)
 {
+	kona_os_close(tenancy->keeper.death.descriptor);
 	kona_store_relaxed(&heir, new_heir); /* relaxed: the only thread */
 	kona_store_relaxed(&tenancy, NULL);  /* relaxed: the only thread */
 	is_due = config.follow;
