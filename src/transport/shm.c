@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/atomic.h"
+#include "base/lines.h"
 #include "base/units.h"
 
 enum {
@@ -122,21 +123,6 @@ static int write_bytes(const struct place *page, const char *from, size_t size_b
 	return 0;
 }
 
-/* Takes the lowest run of set bits out of *mask; returns its first bit and *ret_lines. */
-static unsigned take_run(uint64_t *mask, unsigned *ret_lines)
-{
-	unsigned first = (unsigned)__builtin_ctzll(*mask);
-	uint64_t rest = ~(*mask >> first);
-	unsigned lines = rest ? (unsigned)__builtin_ctzll(rest) : KONA_PAGE_LINES;
-
-	if (lines + first >= KONA_PAGE_LINES)
-		*mask = 0;
-	else
-		*mask &= ~UINT64_C(0) << (first + lines);
-	*ret_lines = lines;
-	return first;
-}
-
 static int write_merged(struct kona_transport *transport, const struct place *place,
 			const struct kona_dirty_page *page)
 {
@@ -148,7 +134,7 @@ static int write_merged(struct kona_transport *transport, const struct place *pl
 	if (rc)
 		return rc;
 	while (mask) {
-		unsigned lines, first = take_run(&mask, &lines);
+		unsigned lines, first = kona_lines_take_run(&mask, &lines);
 
 		__builtin_memcpy(merged + first * KONA_LINE_BYTES,
 				 page->content + first * KONA_LINE_BYTES, lines * KONA_LINE_BYTES);
@@ -171,7 +157,7 @@ static int write_page(struct kona_transport *transport, const struct kona_dirty_
 		return write_merged(transport, &place, page);
 	}
 	while (mask) {
-		unsigned lines, first = take_run(&mask, &lines);
+		unsigned lines, first = kona_lines_take_run(&mask, &lines);
 		uint64_t at = first * KONA_LINE_BYTES;
 
 		rc = write_bytes(&place, page->content + at, lines * KONA_LINE_BYTES, at);

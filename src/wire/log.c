@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The cache-line log: encode at the client, check and apply at the node. Stateless.
+ */
+#include "wire/log.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/crc32c.h"
+#include "base/lines.h"
+
+static char *gather_page(char *to, const struct kona_log_page *page)
+{
+	uint64_t mask = page->mask;
+
+	while (mask) {
+		unsigned lines, first = kona_lines_take_run(&mask, &lines);
+
+		memcpy(to, page->content + first * KONA_LINE_BYTES, lines * KONA_LINE_BYTES);
+		to += lines * KONA_LINE_BYTES;
+	}
+	return to;
+}
+
+const char *kona_log_apply_page(char *to, uint64_t mask, const char *lines)
+{
+	while (mask) {
+		unsigned count, first = kona_lines_take_run(&mask, &count);
+
+		memcpy(to + first * KONA_LINE_BYTES, lines, count * KONA_LINE_BYTES);
+		lines += count * KONA_LINE_BYTES;
+	}
+	return lines;
+}
+
+size_t kona_log_encode(char *to, const struct kona_log_header *header,
+		       const struct kona_log_page *pages, size_t count)
+{
+	struct kona_log_header *own = (void *)to;
+	uint64_t *masks = (void *)(to + sizeof(*own));
+	uint32_t *numbers = (void *)(masks + count);
+	char *end = (char *)(numbers + count + count % 2);
+
+	*own = *header;
+	own->pages = (uint32_t)count;
+	own->lines = 0;
+	own->crc32c = 0;
+	numbers[count - 1 + count % 2] = 0; /* the filler, if any; else written below */
+	for (size_t i = 0; i < count; i++) {
+		masks[i] = pages[i].mask;
+		numbers[i] = pages[i].page;
+		own->lines += (uint32_t)__builtin_popcountll(pages[i].mask);
+		end = gather_page(end, &pages[i]);
+	}
+	own->crc32c = kona_crc32c(0, to, (size_t)(end - to));
+	return (size_t)(end - to);
+}
+
+static const char *find_fault(const struct kona_log_header *header, const struct kona_log *log,
+			      uint64_t slab_pages)
+{
+	uint64_t lines = 0;
+
+	for (uint32_t i = 0; i < header->pages; i++) {
+		if (!log->masks[i])
+			return "a page without lines";
+		if (log->pages[i] >= slab_pages)
+			return "page number out of range";
+		lines += (uint64_t)__builtin_popcountll(log->masks[i]);
+	}
+	return lines == header->lines ? NULL : "the masks do not fit the number of lines";
+}
+
+int kona_log_check(const void *from, size_t size_bytes, uint64_t slab_pages,
+		   struct kona_log *ret_log, const char **ret_why)
+{
+	const struct kona_log_header *header = from;
+	struct kona_log_header summed;
+	struct kona_log log;
+	uint32_t crc;
+
+	*ret_why = "a log of the wrong length";
+	if (size_bytes < sizeof(*header) || !header->pages || header->pages > KONA_LOG_MOST_PAGES ||
+	    header->lines > header->pages * KONA_PAGE_LINES ||
+	    size_bytes != kona_log_bytes(header->pages, header->lines))
+		return -EPROTO;
+	log.header = header;
+	log.masks = (const void *)(header + 1);
+	log.pages = (const void *)(log.masks + header->pages);
+	log.lines = (const char *)(log.pages + header->pages + header->pages % 2);
+	summed = *header;
+	summed.crc32c = 0;
+	crc = kona_crc32c(0, &summed, sizeof(summed));
+	crc = kona_crc32c(crc, header + 1, size_bytes - sizeof(summed));
+	*ret_why = "a log with a wrong checksum";
+	if (crc != header->crc32c)
+		return -EBADMSG;
+	*ret_why = find_fault(header, &log, slab_pages);
+	if (*ret_why)
+		return -EPROTO;
+	*ret_log = log;
+	return 0;
+}
