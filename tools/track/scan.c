@@ -2,16 +2,17 @@
 /*
  * The walk at a window's end: from the target's mappings to its dirty lines.
  *
- *   mappings -> pages that are there -> runs with and without slots -> jobs, read by 256 KiB ->
+ *   mappings -> pages that are there -> runs with and without slots -> jobs, read by 1 MiB ->
  *   compared with what is kept, which is brought up to date -> dirty lines
  *
  * A page without a slot was not there at the last edge; it held zeros then, or what its file holds.
  * Unless its mapping moved: so pages without slots are put off until all others are through (then
  * it is known whose pages vanished, and events are in), and the second pass takes them.
  *
- * 256 KiB a call is where process_vm_readv(2) is fastest here (6 times 4 KiB a call); the buffer
- * stays in the second-level cache. While the target stands still, a crew of threads does the
- * reading and comparing; a job's pages and slots belong to whoever does it, all else to the walk.
+ * 1 MiB a call is where process_vm_readv(2) stops getting faster here (5 times 4 KiB a call), and
+ * the buffer stays in the processor's cache. While the target stands still, a crew of threads does
+ * the reading and comparing; a job's pages and slots belong to whoever does it, all else to the
+ * walk.
  * State: struct kona_scan.
  */
 #include "scan.h"

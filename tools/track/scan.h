@@ -10,7 +10,7 @@
 #include "target.h"
 
 enum {
-	READ_PAGES = 64, /* in one call */
+	READ_PAGES = 256, /* in one call */
 	JOB_PAGES = 512,
 	JOBS = 2 * KONA_CREW_MAX, /* being filled, worked on, or done */
 };
