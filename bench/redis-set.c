@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * SETs keys of a Redis server to fresh random values, at random or in sequence, and prints the
- * rate. (redis-benchmark writes the same value every time, which a tracker that compares cannot
- * see.)
+ * SETs keys of a Redis server, at random or in sequence, and prints the rate. Values are fresh
+ * random bytes; or, with `same', always the same bytes, as redis-benchmark's are: a tracker that
+ * compares then sees what Redis itself changes about a key, not the value.
  *
- * usage: redis-set PORT KEYS SECONDS random|sequential [VALUE_BYTES [SETS_PER_SECOND]]
+ * usage: redis-set PORT KEYS SECONDS random|sequential [VALUE_BYTES [SETS_PER_SECOND [same]]]
+ * SETS_PER_SECOND 0: as fast as it can.
  */
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -17,29 +18,30 @@
 
 enum { PIPELINE = 16, VALUE_MAX = 65536, HEAD_MAX = 128 };
 
-static uint64_t state = 88172645463325252u;
+static uint64_t key_state = 88172645463325252u, value_state = 2463534242u;
 
-static uint64_t draw(void)
+static uint64_t draw(uint64_t *state)
 {
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return state;
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
 }
 
-static int send_batch(int fd, uint64_t keys, int in_sequence, uint64_t done, size_t value_bytes)
+static int send_batch(int fd, uint64_t keys, int in_sequence, uint64_t done, size_t value_bytes,
+		      int same)
 {
 	static char text[PIPELINE * (VALUE_MAX + HEAD_MAX)];
 	size_t used = 0, at = 0;
 
 	for (uint64_t i = 0; i < PIPELINE; i++) {
-		uint64_t key = (in_sequence ? done + i : draw()) % keys;
+		uint64_t key = (in_sequence ? done + i : draw(&key_state)) % keys;
 
 		used += (size_t)snprintf(text + used, HEAD_MAX,
 					 "*3\r\n$3\r\nSET\r\n$16\r\nkey:%012llu\r\n$%zu\r\n",
 					 (unsigned long long)key, value_bytes);
 		for (size_t j = 0; j < value_bytes; j += 8) {
-			uint64_t word = draw();
+			uint64_t word = same ? 0x0101010101010101u : draw(&value_state);
 
 			memcpy(text + used + j, &word, 8);
 		}
@@ -81,6 +83,7 @@ int main(int argc, char **argv)
 	uint64_t start = kona_now_ns(), keys, limit_ns, done = 0;
 	size_t value_bytes = argc > 5 ? (size_t)atol(argv[5]) / 8 * 8 : 1024;
 	double rate = argc > 6 ? atof(argv[6]) : 0;
+	int same = argc > 7;
 
 	if (argc < 5 || !value_bytes || value_bytes > VALUE_MAX)
 		return 2;
@@ -101,7 +104,7 @@ int main(int argc, char **argv)
 			nanosleep(&nap, NULL);
 			continue;
 		}
-		if (send_batch(fd, keys, argv[4][0] == 's', done, value_bytes) ||
+		if (send_batch(fd, keys, argv[4][0] == 's', done, value_bytes, same) ||
 		    read_answers(fd)) {
 			fprintf(stderr, "redis-set: the server failed\n");
 			return 1;
