@@ -19,6 +19,7 @@ enum {
 	OPTION_TIME = 256,
 	OPTION_LIMIT,
 	OPTION_FOLLOW,
+	OPTION_REPLACEMENT,
 	OPTION_RESULT,
 	OPTION_FROM,
 	OPTION_MODELS,
@@ -31,12 +32,15 @@ struct options {
 	struct kona_sweep_run run;
 	struct kona_models models;
 	double local_ns, limit;
+	enum kona_plan_replacement replacement;
 	const char *from, *output, *json, *html;
 };
 
 static const struct argp_option argp_options[] = {
 	{"time", OPTION_TIME, "TIME", 0, "how long the program runs natively [estimated]"},
 	{"limit", OPTION_LIMIT, "FACTOR", 0, "the slowdown to keep under [1.1]"},
+	{"replacement", OPTION_REPLACEMENT, "NAME", 0,
+	 "which page leaves: by the `clock' of kona run, or by `lru' [clock]"},
 	{"follow", OPTION_FOLLOW, NULL, 0, "simulate what the program execs, too"},
 	{"result", OPTION_RESULT, "FILE", 0, "keep the counts, for --from"},
 	{"from", OPTION_FROM, "FILE", 0, "no run: read the counts of an earlier plan"},
@@ -66,6 +70,16 @@ static void parse_limit(struct options *o, const char *text, struct argp_state *
 		argp_error(state, "a limit is a factor above 1 (like 1.1), not %s", text);
 }
 
+static void parse_replacement(struct options *o, const char *text, struct argp_state *state)
+{
+	if (!strcmp(text, "clock"))
+		o->replacement = KONA_PLAN_CLOCK;
+	else if (!strcmp(text, "lru"))
+		o->replacement = KONA_PLAN_LRU;
+	else
+		argp_error(state, "there are clock and lru, not %s", text);
+}
+
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
 	struct options *o = state->input;
@@ -76,6 +90,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 		break;
 	case OPTION_LIMIT:
 		parse_limit(o, argument, state);
+		break;
+	case OPTION_REPLACEMENT:
+		parse_replacement(o, argument, state);
 		break;
 	case OPTION_FOLLOW:
 		o->run.follow = true;
@@ -121,6 +138,7 @@ static int run(struct options *o, struct kona_sim_result *ret_result, int *ret_e
 		return -ENOMEM;
 	}
 	o->run.argument[o->run.argument_count++] = argument;
+	o->run.argument[o->run.argument_count++] = "--clock=yes";
 	return kona_sim_run(&o->run, ret_result, ret_exit_status);
 }
 
@@ -166,10 +184,10 @@ int kona_cmd_plan(int argc, char **argv)
 	err = o.from ? kona_sim_load(o.from, &result) : run(&o, &result, &exit_status);
 	if (err)
 		return 1;
-	err = kona_plan_make(&result, o.local_ns, &plan);
+	err = kona_plan_make(&result, o.replacement, o.local_ns, &plan);
 	if (err) {
-		kona_error("%s", err == -ENODATA ? "this result has no 4 KiB caches: it is not of "
-						   "a `kona plan'"
+		kona_error("%s", err == -ENODATA ? "this result is not of a `kona plan', or of an "
+						   "earlier version's: run the program again"
 						 : strerror(-err));
 		exit_status = 1;
 	} else {

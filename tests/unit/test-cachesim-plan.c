@@ -67,7 +67,7 @@ static void test_slowdown(void **state)
 	kona_plan_models(&models);
 	legoos = kona_models_find(&models, "legoos");
 	assert_non_null(legoos);
-	assert_int_equal(kona_plan_make(&result, 1e9, &plan), 0);
+	assert_int_equal(kona_plan_make(&result, KONA_PLAN_LRU, 1e9, &plan), 0);
 	assert_int_equal(plan.count, 4);
 	point = kona_plan_at(&plan, 1e9);
 	assert_true(point.fetches == 0);
@@ -93,7 +93,7 @@ static void test_smallest(void **state)
 	const struct kona_model never = {"never", 2, 9, 26, 1e6, 0, 0};
 	struct kona_plan plan;
 
-	assert_int_equal(kona_plan_make(&result, 1e9, &plan), 0);
+	assert_int_equal(kona_plan_make(&result, KONA_PLAN_LRU, 1e9, &plan), 0);
 	/* 2,500 reads of 40 us are 10 %; the next larger cache needs none. */
 	assert_true(kona_plan_smallest(&plan, &slow, 1.11) == 4096.0 * 16 * 32);
 	assert_true(kona_plan_smallest(&plan, &slow, 1.05) == PAGES * 4096.0);
@@ -107,7 +107,7 @@ static void test_no_tables(void **state)
 	struct kona_plan plan;
 
 	other.dram_count = 0;
-	assert_int_equal(kona_plan_make(&other, 0, &plan), -ENODATA);
+	assert_int_equal(kona_plan_make(&other, KONA_PLAN_LRU, 0, &plan), -ENODATA);
 }
 
 int main(void)

@@ -103,6 +103,10 @@ static int parse_argument(struct kona_hosted *hosted, const char *argument, bool
 		c->reuse = 1;
 		return 0;
 	}
+	if (!strcmp(argument, "--clock=yes")) {
+		c->clock = 1;
+		return 0;
+	}
 	if (!strcmp(argument, "--fetches=yes")) {
 		hosted->fetches = true;
 		return 0;
@@ -242,6 +246,23 @@ static json_t *reuse_object(const struct kona_sim *sim)
 			 (json_int_t)lines->cold, "pages_cold", (json_int_t)pages->cold);
 }
 
+static json_t *clock_array(const struct kona_sim *sim)
+{
+	struct kona_sim_clock_counts counts[KONA_SIM_CLOCK_SIZES];
+	uint32_t sizes = kona_sim_clock_counts(sim, counts);
+	json_t *array = json_array();
+
+	for (uint32_t i = 0; i < sizes; i++)
+		json_array_append_new(array,
+				      json_pack("{s:I,s:I,s:I,s:I,s:I}", "frames",
+						(json_int_t)counts[i].frames, "faults",
+						(json_int_t)counts[i].faults, "fetches",
+						(json_int_t)counts[i].fetches, "writebacks",
+						(json_int_t)counts[i].writebacks, "writeback_lines",
+						(json_int_t)counts[i].writeback_lines));
+	return array;
+}
+
 static json_t *result_object(struct kona_hosted *hosted, const char *name)
 {
 	const struct kona_sim_config *config = &hosted->config;
@@ -286,6 +307,8 @@ int kona_hosted_finish(struct kona_hosted *hosted, const char *name, const char 
 				    patterns_object(kona_pattern_result(hosted->pattern)));
 	if (hosted->config.reuse)
 		json_object_set_new(json, "reuse", reuse_object(hosted->sim));
+	if (hosted->config.clock)
+		json_object_set_new(json, "clock", clock_array(hosted->sim));
 	errno = 0;
 	if (path && json_dump_file(json, path, JSON_INDENT(1))) {
 		err = errno ? -errno : -EIO;

@@ -40,6 +40,11 @@ static int column_width(const struct kona_model *model)
 	return length > 7 ? (int)length : 7;
 }
 
+static const char *replacement_name(const struct kona_plan *plan)
+{
+	return plan->replacement == KONA_PLAN_LRU ? "lru" : "clock";
+}
+
 static void print_row(FILE *stream, const struct kona_plan *plan, const struct kona_models *models,
 		      double share)
 {
@@ -61,9 +66,12 @@ void kona_plan_table_print(FILE *stream, const struct kona_plan *plan,
 {
 	char size[16];
 
-	fprintf(stream, "footprint %s; with all of it local the run takes %.2f s (%s)\n\n",
+	fprintf(stream,
+		"footprint %s; with all of it local the run takes %.3g s (%s); pages leave by "
+		"%s\n\n",
 		kona_size_format((uint64_t)plan->footprint, size, sizeof(size)),
-		plan->local_ns / 1e9, plan->local_measured ? "as told" : "estimated; see --time");
+		plan->local_ns / 1e9, plan->local_measured ? "as told" : "estimated; see --time",
+		replacement_name(plan));
 	fprintf(stream, "%7s %9s %11s %10s %10s  slowdown\n", "local", "", "remote", "MiB/s home",
 		"MiB/s home");
 	fprintf(stream, "%7s %9s %11s %10s %10s", "share", "size", "reads", "by line", "by page");
@@ -96,9 +104,9 @@ static json_t *share_object(const struct kona_plan *plan, const struct kona_mode
 	for (size_t i = 0; i < models->count; i++)
 		json_object_set_new(slowdown, models->model[i].name,
 				    json_real(kona_plan_slowdown(plan, &models->model[i], &point)));
-	return json_pack("{s:f,s:I,s:f,s:f,s:f,s:f,s:f,s:f,s:o}", "share", share, "bytes",
-			 (json_int_t)point.bytes, "fetches", point.fetches, "writebacks",
-			 point.writebacks, "writeback_lines", point.writeback_lines,
+	return json_pack("{s:f,s:I,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:o}", "share", share, "bytes",
+			 (json_int_t)point.bytes, "faults", point.faults, "fetches", point.fetches,
+			 "writebacks", point.writebacks, "writeback_lines", point.writeback_lines,
 			 "fetched_bytes_per_s", rates.fetched, "sent_bytes_per_s_64",
 			 rates.sent_lines, "sent_bytes_per_s_4096", rates.sent_pages, "slowdown",
 			 slowdown);
@@ -120,11 +128,11 @@ int kona_plan_json_write(const char *path, const struct kona_plan *plan,
 				    isfinite(bytes) ? json_integer((json_int_t)bytes)
 						    : json_null());
 	}
-	root = json_pack("{s:s,s:O,s:I,s:f,s:b,s:f,s:o,s:o}", "format", "kona-plan 1", "command",
-			 json_object_get(plan->result->json, "command"), "footprint",
-			 (json_int_t)plan->footprint, "local_ns", plan->local_ns, "local_measured",
-			 plan->local_measured, "limit", limit, "smallest_local_bytes", smallest,
-			 "shares", array);
+	root = json_pack("{s:s,s:O,s:I,s:s,s:f,s:b,s:f,s:o,s:o}", "format", "kona-plan 1",
+			 "command", json_object_get(plan->result->json, "command"), "footprint",
+			 (json_int_t)plan->footprint, "replacement", replacement_name(plan),
+			 "local_ns", plan->local_ns, "local_measured", plan->local_measured,
+			 "limit", limit, "smallest_local_bytes", smallest, "shares", array);
 	if (!root)
 		return -ENOMEM;
 	errno = 0;
@@ -245,7 +253,7 @@ int kona_plan_html_write(const char *path, const struct kona_plan *plan,
 	kona_size_format((uint64_t)plan->footprint, facts[0].value, sizeof(facts[0].value));
 	facts[1].name = plan->local_measured ? "run time, all local (as told)"
 					     : "run time, all local (estimated)";
-	snprintf(facts[1].value, sizeof(facts[1].value), "%.2f s", plan->local_ns / 1e9);
+	snprintf(facts[1].value, sizeof(facts[1].value), "%.3g s", plan->local_ns / 1e9);
 	facts[2].name = "slowdown with a quarter local, first model";
 	snprintf(facts[2].value, sizeof(facts[2].value), "%.2fx",
 		 kona_plan_slowdown(plan, &models->model[0], &quarter));
@@ -259,9 +267,10 @@ int kona_plan_html_write(const char *path, const struct kona_plan *plan,
 	write_smallest(page, plan, models, limit);
 	plot_traffic(page, plan, &models->model[0]);
 	kona_html_paragraph(page,
-			    "The first model is %s. First touches cost no network, and what "
-			    "is local at the end is thrown away. A miss stops its thread for "
-			    "one remote read of a page.",
-			    models->model[0].name);
+			    "The first model is %s. Pages leave by %s. First touches cost no "
+			    "network, and what is local at the end is thrown away. A page that "
+			    "comes stops its thread for one remote read of a page.",
+			    models->model[0].name,
+			    plan->replacement == KONA_PLAN_LRU ? "LRU" : "the clock of kona run");
 	return kona_html_close(page);
 }

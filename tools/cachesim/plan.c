@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The forecast. Walk: the result's 4 KiB caches become points by size, less what the largest of
- * them still has (first touches); models turn points into time. Only memory can
- * fail.
+ * The forecast. Walk: the result's frame pools under the clock, or its 4 KiB caches, less what the
+ * largest of them still has (first touches), become points by size; models turn points into time.
+ * Only memory can fail.
  */
 #include "plan.h"
 
@@ -60,24 +60,31 @@ static int by_size(const void *a, const void *b)
 /*
  * The largest cache's misses are first touches. Nothing goes home but by an eviction, and a page is
  * evicted at most once per coming, less those that stay to the end; that also takes out lines of
- * the last level that find their page gone. Going down in size, a smaller cache never does better:
- * what chance of placement says otherwise is levelled.
+ * the last level that find their page gone.
  */
-static void settle(struct kona_plan *plan)
+static void settle_lru(struct kona_plan *plan)
 {
 	struct kona_plan_point *p = plan->points;
 	const struct kona_plan_point last = p[plan->count - 1];
 
-	for (size_t i = plan->count; i-- > 0;) {
+	for (size_t i = 0; i < plan->count; i++) {
 		double remote = fmax(plan->footprint - p[i].bytes, 0) / KONA_PLAN_BLOCK;
 		double evictions;
 
-		p[i].fetches = fmax(p[i].fetches - last.fetches, 0);
+		p[i].fetches = p[i].faults = fmax(p[i].fetches - last.fetches, 0);
 		evictions = p[i].fetches + remote;
 		p[i].writebacks = fmin(p[i].writebacks, evictions);
 		p[i].writeback_lines = fmin(p[i].writeback_lines, evictions * KONA_PAGE_LINES);
-		if (i + 1 == plan->count)
-			continue;
+	}
+}
+
+/* Going down in size, less memory never does better: what chance says otherwise is levelled. */
+static void level(struct kona_plan *plan)
+{
+	struct kona_plan_point *p = plan->points;
+
+	for (size_t i = plan->count - 1; i-- > 0;) {
+		p[i].faults = fmax(p[i].faults, p[i + 1].faults);
 		p[i].fetches = fmax(p[i].fetches, p[i + 1].fetches);
 		p[i].writebacks = fmax(p[i].writebacks, p[i + 1].writebacks);
 		p[i].writeback_lines = fmax(p[i].writeback_lines, p[i + 1].writeback_lines);
@@ -94,34 +101,65 @@ double kona_plan_estimate_ns(const struct kona_sim_result *result)
 	return 0.12 * (double)result->instructions + 1 * l1 + 2 * l2 + dram_seen_ns * l3;
 }
 
-int kona_plan_make(const struct kona_sim_result *result, double local_ns,
-		   struct kona_plan *ret_plan)
+static void take_lru(struct kona_plan *plan)
 {
-	struct kona_plan plan = {.result = result};
-
-	plan.points = calloc(result->dram_count + 1, sizeof(*plan.points));
-	if (!plan.points)
-		return -ENOMEM;
-	for (size_t i = 0; i < result->dram_count; i++) {
-		const struct kona_sim_dram *d = &result->dram[i];
+	for (size_t i = 0; i < plan->result->dram_count; i++) {
+		const struct kona_sim_dram *d = &plan->result->dram[i];
 
 		if (d->block != KONA_PLAN_BLOCK ||
 		    (d->ways < FIRST_WAYS && d->size / d->ways > d->block))
 			continue;
-		plan.points[plan.count++] = (struct kona_plan_point){
+		plan->points[plan->count++] = (struct kona_plan_point){
 			.bytes = (double)d->size,
 			.fetches = (double)(d->misses[0] + d->misses[1]),
 			.writebacks = (double)d->writebacks,
 			.writeback_lines = (double)d->writeback_lines,
 		};
 	}
+	qsort(plan->points, plan->count, sizeof(*plan->points), by_size);
+	if (plan->count)
+		settle_lru(plan);
+}
+
+/* All of it local means that nothing leaves, whatever the clock holds in reserve. */
+static void take_clock(struct kona_plan *plan)
+{
+	for (size_t i = 0; i < plan->result->clock_count; i++) {
+		const struct kona_sim_clock *c = &plan->result->clock[i];
+		double bytes = (double)c->frames * KONA_PLAN_BLOCK;
+
+		if (bytes >= plan->footprint)
+			break;
+		plan->points[plan->count++] = (struct kona_plan_point){
+			.bytes = bytes,
+			.faults = (double)c->faults,
+			.fetches = (double)c->fetches,
+			.writebacks = (double)c->writebacks,
+			.writeback_lines = (double)c->writeback_lines,
+		};
+	}
+	if (plan->result->clock_count)
+		plan->points[plan->count++] = (struct kona_plan_point){.bytes = plan->footprint};
+}
+
+int kona_plan_make(const struct kona_sim_result *result, enum kona_plan_replacement replacement,
+		   double local_ns, struct kona_plan *ret_plan)
+{
+	struct kona_plan plan = {.result = result, .replacement = replacement};
+
+	plan.points = calloc(result->dram_count + result->clock_count + 1, sizeof(*plan.points));
+	if (!plan.points)
+		return -ENOMEM;
+	plan.footprint = fmax((double)result->footprint, KONA_PLAN_BLOCK);
+	if (replacement == KONA_PLAN_LRU)
+		take_lru(&plan);
+	else
+		take_clock(&plan);
 	if (!plan.count) {
 		free(plan.points);
 		return -ENODATA;
 	}
-	qsort(plan.points, plan.count, sizeof(*plan.points), by_size);
-	plan.footprint = fmax((double)result->footprint, KONA_PLAN_BLOCK);
-	settle(&plan);
+	level(&plan);
 	plan.local_measured = local_ns > 0;
 	plan.local_ns = plan.local_measured ? local_ns : fmax(kona_plan_estimate_ns(result), 1);
 	*ret_plan = plan;
@@ -152,6 +190,7 @@ struct kona_plan_point kona_plan_at(const struct kona_plan *plan, double bytes)
 	share = fmin((bytes - p[i - 1].bytes) / (p[i].bytes - p[i - 1].bytes), 1);
 	return (struct kona_plan_point){
 		.bytes = bytes,
+		.faults = between(p[i - 1].faults, p[i].faults, share),
 		.fetches = between(p[i - 1].fetches, p[i].fetches, share),
 		.writebacks = between(p[i - 1].writebacks, p[i].writebacks, share),
 		.writeback_lines = between(p[i - 1].writeback_lines, p[i].writeback_lines, share),

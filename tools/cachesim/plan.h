@@ -3,10 +3,13 @@
  * A forecast from one run's counts: how much slower would the program be with only a share of its
  * memory local, and what would it send home?
  *
- * Local memory is taken as 4 KiB frames, 9 to 16 ways LRU, at eight sizes per power of two. The
- * first touch of a page costs no network (memory that was never written reads as zeros); what is
- * still local at the program's end is thrown away, dirty or not. A miss stops its thread for one
- * remote read of a page; write-backs happen behind the program's back.
+ * Local memory is taken as 4 KiB frames at eight sizes per power of two, replaced in one of two
+ * ways: by the clock of kona run, which fetches the neighbours of a stream ahead
+ * (engine/clock.c), or by LRU in sets of 9 to 16 frames, without fetching ahead, as the original
+ * KCacheSim takes it. The first touch of a page costs no network (memory that was never written
+ * reads as zeros); what is still local at the program's end is thrown away, dirty or not. A page
+ * that comes stops its thread for one remote read of a page; write-backs happen behind the
+ * program's back.
  */
 #ifndef KONA_CACHESIM_PLAN_H
 #define KONA_CACHESIM_PLAN_H
@@ -19,16 +22,23 @@ enum { KONA_PLAN_BLOCK = 4096 };
 /* What local memory of this size leaves to the network, over the whole run. */
 struct kona_plan_point {
 	double bytes;
+	double faults;		/* stops; LRU: one per page */
 	double fetches;		/* pages */
 	double writebacks;	/* pages that leave with dirty lines */
 	double writeback_lines; /* their dirty lines */
 };
 
+enum kona_plan_replacement {
+	KONA_PLAN_CLOCK,
+	KONA_PLAN_LRU,
+};
+
 struct kona_plan {
 	const struct kona_sim_result *result; /* the caller's */
 	double footprint;		      /* bytes; never 0 */
-	double local_ns;		      /* run time with all memory local */
-	bool local_measured;		      /* told by the user, not estimated */
+	enum kona_plan_replacement replacement;
+	double local_ns;     /* run time with all memory local */
+	bool local_measured; /* told by the user, not estimated */
 	size_t count;
 	struct kona_plan_point *points; /* by rising size; fetches never rise */
 };
@@ -41,9 +51,11 @@ char *kona_plan_stacks(void);
 
 /*
  * local_ns 0: estimate it. Returns 0 and *ret_plan, to be freed by kona_plan_free(); -ENODATA for a
- * result without the tables of kona_plan_stacks(); -ENOMEM.
+ * result without the tables of kona_plan_stacks(), or for the clock of a run without
+ * --clock=yes; -ENOMEM.
  */
-KONA_MUST_CHECK int kona_plan_make(const struct kona_sim_result *result, double local_ns,
+KONA_MUST_CHECK int kona_plan_make(const struct kona_sim_result *result,
+				   enum kona_plan_replacement replacement, double local_ns,
 				   struct kona_plan *ret_plan);
 void kona_plan_free(struct kona_plan *plan);
 

@@ -48,6 +48,32 @@ static int read_dram(json_t *array, struct kona_sim_result *result)
 	return 0;
 }
 
+/* There only where the run was asked for it. */
+static int read_clock(json_t *array, struct kona_sim_result *result)
+{
+	json_t *item;
+	size_t i;
+
+	if (!array)
+		return 0;
+	result->clock = calloc(json_array_size(array) + 1, sizeof(*result->clock));
+	if (!result->clock)
+		return -ENOMEM;
+	json_array_foreach (array, i, item) {
+		json_int_t frames, faults, fetches, writebacks, lines;
+
+		if (json_unpack(item, "{s:I,s:I,s:I,s:I,s:I}", "frames", &frames, "faults", &faults,
+				"fetches", &fetches, "writebacks", &writebacks, "writeback_lines",
+				&lines))
+			return -EPROTO;
+		result->clock[i] = (struct kona_sim_clock){(uint64_t)frames, (uint64_t)faults,
+							   (uint64_t)fetches, (uint64_t)writebacks,
+							   (uint64_t)lines};
+	}
+	result->clock_count = json_array_size(array);
+	return 0;
+}
+
 static int read_fields(struct kona_sim_result *result)
 {
 	json_int_t instructions, reads, writes, footprint, lines, line, outside;
@@ -75,7 +101,9 @@ static int read_fields(struct kona_sim_result *result)
 		err = read_level(levels, "l2", &result->l2);
 	if (!err)
 		err = read_level(levels, "l3", &result->l3);
-	return err ? err : read_dram(dram, result);
+	if (!err)
+		err = read_dram(dram, result);
+	return err ? err : read_clock(json_object_get(result->json, "clock"), result);
 }
 
 int kona_sim_result_take(json_t *json, struct kona_sim_result *ret_result)
@@ -105,6 +133,7 @@ void kona_sim_result_free(struct kona_sim_result *result)
 {
 	json_decref(result->json);
 	free(result->dram);
+	free(result->clock);
 	*result = (struct kona_sim_result){0};
 }
 

@@ -22,6 +22,11 @@ struct kona_sim_dram {
 	uint64_t writebacks, writeback_lines;
 };
 
+/* Local memory as the runtime manages it; see engine/clock.c. */
+struct kona_sim_clock {
+	uint64_t frames, faults, fetches, writebacks, writeback_lines;
+};
+
 struct kona_sim_result {
 	json_t *json; /* owned: the whole file */
 	bool ended_by_exec;
@@ -30,6 +35,8 @@ struct kona_sim_result {
 	struct kona_sim_level l1, l2, l3;
 	size_t dram_count;
 	struct kona_sim_dram *dram; /* owned */
+	size_t clock_count;
+	struct kona_sim_clock *clock; /* owned; by rising size */
 };
 
 /*

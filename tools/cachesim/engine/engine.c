@@ -78,6 +78,8 @@ int kona_sim_create(const struct kona_sim_host *host, const struct kona_sim_conf
 		if (!err)
 			err = kona_reuse_create(host, &sim->reuse_pages);
 	}
+	if (!err && config->clock)
+		err = kona_clock_create(sim, &sim->clock);
 	if (err)
 		return err;
 	kona_sim_filter_reset(sim);
@@ -108,6 +110,11 @@ const struct kona_sim_reuse_counts *kona_sim_reuse_lines(const struct kona_sim *
 const struct kona_sim_reuse_counts *kona_sim_reuse_pages(const struct kona_sim *sim)
 {
 	return sim->reuse_pages ? kona_reuse_counts(sim->reuse_pages) : NULL;
+}
+
+uint32_t kona_sim_clock_counts(const struct kona_sim *sim, struct kona_sim_clock_counts *counts)
+{
+	return sim->clock ? kona_clock_counts(sim->clock, counts) : 0;
 }
 
 const char *kona_sim_simd_name(const struct kona_sim *sim)

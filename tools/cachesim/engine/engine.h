@@ -32,6 +32,7 @@ enum {
 	KONA_SIM_REGION_SHIFT = 21, /* largest block, and the unit of the footprint table */
 	KONA_SIM_REGIONS_MAX = (1 << 17) - 1, /* 256 GiB of touched 2 MiB regions */
 	KONA_SIM_FILTER_LINES = 1024,
+	KONA_SIM_CLOCK_SIZES = 64,
 };
 
 enum kona_sim_kind {
@@ -65,6 +66,7 @@ struct kona_sim_config {
 	uint32_t line_bytes; /* power of two, 64 to 4096 */
 	struct kona_sim_level_config l1d, l1i, l2, l3;
 	int reuse;		 /* keep reuse distances of what the DRAM caches are asked for */
+	int clock;		 /* also simulate local memory as the runtime manages it */
 	enum kona_sim_simd simd; /* the most to use; what the processor lacks is not used */
 	uint32_t stack_count;
 	struct kona_sim_stack_config stack[KONA_SIM_STACKS_MAX];
@@ -100,6 +102,14 @@ struct kona_sim_dram_counts {
 	uint64_t misses[KONA_SIM_SIDES];
 	uint64_t writebacks; /* remote writes: dirty blocks, and single lines sent by themselves */
 	uint64_t writeback_lines; /* lines they carry */
+};
+
+/* Local memory of so many 4 KiB frames, managed as the runtime does: clock.c. */
+struct kona_sim_clock_counts {
+	uint64_t frames;
+	uint64_t faults;  /* of pages that had left; each brings in one page or more */
+	uint64_t fetches; /* pages brought in by them */
+	uint64_t writebacks, writeback_lines;
 };
 
 /*
@@ -153,6 +163,12 @@ void kona_sim_dram_counts(const struct kona_sim *sim, uint32_t stack, uint32_t w
 /* Reuse distances of lines, and of 4 KiB pages; NULL: config.reuse was 0. */
 const struct kona_sim_reuse_counts *kona_sim_reuse_lines(const struct kona_sim *sim);
 const struct kona_sim_reuse_counts *kona_sim_reuse_pages(const struct kona_sim *sim);
+
+/*
+ * Fills counts[KONA_SIM_CLOCK_SIZES] by rising size, with the sizes that the footprint exceeds or
+ * nearly does, and returns how many; 0 also where config.clock was 0.
+ */
+uint32_t kona_sim_clock_counts(const struct kona_sim *sim, struct kona_sim_clock_counts *counts);
 
 /* "portable", "avx2" or "avx512": what the stack scan runs on. */
 const char *kona_sim_simd_name(const struct kona_sim *sim);

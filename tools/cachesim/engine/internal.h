@@ -5,6 +5,7 @@
 #ifndef KONA_CACHESIM_INTERNAL_H
 #define KONA_CACHESIM_INTERNAL_H
 
+#include "clock.h"
 #include "engine.h"
 #include "reuse.h"
 
@@ -115,6 +116,7 @@ struct kona_sim {
 	uint32_t *everyone;
 	int out_of_memory;
 	struct kona_reuse *reuse_lines, *reuse_pages; /* NULL: not kept */
+	struct kona_clock *clock;		      /* NULL: not simulated */
 
 	struct sim_stack *stacks; /* by block size, then by set count */
 	uint32_t *stack_of_config;

@@ -182,6 +182,21 @@ static void note_reuse(struct kona_sim *sim, uint32_t id)
 		sim->out_of_memory = 1;
 }
 
+static void note_clock(struct kona_sim *sim, uint32_t index, uint64_t line,
+		       enum sim_record_kind kind)
+{
+	uint64_t address = line << sim->line_shift;
+	uint64_t number = address >> KONA_SIM_REGION_SHIFT;
+	uint32_t in_region = (uint32_t)address & ((1u << KONA_SIM_REGION_SHIFT) - 1);
+	int err = kind == SIM_RECORD_WRITEBACK
+			  ? kona_clock_writeback(sim->clock, index, number, in_region)
+			  : kona_clock_reference(sim->clock, index, number, in_region,
+						 kind == SIM_RECORD_WRITE);
+
+	if (err)
+		sim->out_of_memory = 1;
+}
+
 void sim_push(struct kona_sim *sim, uint64_t line, enum sim_record_kind kind)
 {
 	uint32_t region_line_shift = KONA_SIM_REGION_SHIFT - sim->line_shift;
@@ -209,6 +224,8 @@ void sim_push(struct kona_sim *sim, uint64_t line, enum sim_record_kind kind)
 	record->now = sim->now;
 	if (SIM_UNLIKELY(sim->reuse_lines) && kind != SIM_RECORD_WRITEBACK)
 		note_reuse(sim, record->id);
+	if (SIM_UNLIKELY(sim->clock))
+		note_clock(sim, index, line, kind);
 	if (++sim->batch_count == SIM_BATCH)
 		sim_run_batch(sim);
 }

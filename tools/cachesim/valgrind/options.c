@@ -63,6 +63,7 @@ Bool tool_process_option(const HChar *argument)
 	} else if (VG_BOOL_CLO(argument, "--patterns", tool_options.patterns)) {
 	} else if (VG_BOOL_CLO(argument, "--bytes", tool_options.bytes)) {
 	} else if (VG_BOOL_CLO(argument, "--reuse", tool_config.reuse)) {
+	} else if (VG_BOOL_CLO(argument, "--clock", tool_config.clock)) {
 	} else if (VG_BOOL_CLO(argument, "--attribute", tool_options.attribute)) {
 	} else if (VG_BOOL_CLO(argument, "--heap", tool_options.heap)) {
 	} else if (VG_BOOL_CLO(argument, "--children", tool_options.children)) {
@@ -104,6 +105,7 @@ void tool_print_usage(void)
 	 "    --window=N             instructions per window [100000000]\n"
 	 "    --bytes=yes|no         with --patterns: distinct bytes written, too [no]\n"
 	 "    --reuse=yes|no         reuse distances of lines and pages [no]\n"
+	 "    --clock=yes|no         local memory as the runtime manages it, too [no]\n"
 	 "    --attribute=yes|no     misses by source line [no]\n"
 	 "    --heap=yes|no          misses and dirty lines by allocation site [no]\n"
 	 "    --children=yes|no      forked children write FILE.PID [no]\n"

@@ -117,6 +117,22 @@ static void print_reuse(void)
 	 (ULong)pages->cold);
 }
 
+static void print_clock(void)
+{
+	struct kona_sim_clock_counts counts[KONA_SIM_CLOCK_SIZES];
+	UInt sizes = kona_sim_clock_counts(tool_sim, counts);
+
+	VG_(fprintf)(file, "  \"clock\": [");
+	for (UInt i = 0; i < sizes; i++)
+		VG_(fprintf)
+	(file,
+	 "%s\n    {\"frames\": %llu, \"faults\": %llu, \"fetches\": %llu, "
+	 "\"writebacks\": %llu, \"writeback_lines\": %llu}",
+	 i ? "," : "", (ULong)counts[i].frames, (ULong)counts[i].faults, (ULong)counts[i].fetches,
+	 (ULong)counts[i].writebacks, (ULong)counts[i].writeback_lines);
+	VG_(fprintf)(file, "\n  ],\n");
+}
+
 static void print_dram(void)
 {
 	const HChar *separator = "";
@@ -165,6 +181,8 @@ Bool tool_write_result(const HChar *path, const HChar *end)
 		print_patterns();
 	if (tool_config.reuse)
 		print_reuse();
+	if (tool_config.clock)
+		print_clock();
 	if (tool_options.attribute)
 		tool_write_lines(file);
 	if (tool_options.heap)
