@@ -53,21 +53,24 @@ struct kona_guard {
 	uintptr_t slots[KONA_GUARD_SLOTS]; /* address >> 12 of pages in use, or 0 */
 };
 
-extern __thread struct kona_guard kona_guard_self __attribute__((tls_model("initial-exec")));
+#define KONA_GUARD_API __attribute__((visibility("default")))
+
+extern KONA_GUARD_API __thread struct kona_guard kona_guard_self
+	__attribute__((tls_model("initial-exec")));
 
 /*
  * Makes the page of `address` resident, as far as that goes at the moment: look again. Saves every
  * general register but the scratch register r11, and no vector registers: clang's preserve_most.
  */
 #if defined(__clang__)
-__attribute__((preserve_most)) void kona_guard_miss(const void *address);
+KONA_GUARD_API __attribute__((preserve_most)) void kona_guard_miss(const void *address);
 #else
-void kona_guard_miss(const void *address);
+KONA_GUARD_API void kona_guard_miss(const void *address);
 #endif
 
 /* Copies out of and into far or ordinary memory, any length and alignment; page by page. */
-void kona_guard_read(void *to, const void *from, size_t size_bytes);
-void kona_guard_write(void *to, const void *from, size_t size_bytes);
+KONA_GUARD_API void kona_guard_read(void *to, const void *from, size_t size_bytes);
+KONA_GUARD_API void kona_guard_write(void *to, const void *from, size_t size_bytes);
 
 /* True when [p, p + size) lies in one page. */
 static inline int kona_guard_within(const void *p, size_t size_bytes)

@@ -27,13 +27,19 @@
 static const struct field {
 	const char *name;
 	size_t offset;
-} fields[] = {FIELD(faults_missing),	 FIELD(faults_wp),	     FIELD(fetched_pages),
-	      FIELD(fetched_bytes),	 FIELD(zero_filled_pages),   FIELD(prefetched_pages),
-	      FIELD(evicted_pages),	 FIELD(evicted_clean_pages), FIELD(recalled_pages),
-	      FIELD(written_back_bytes), FIELD(dirty_lines),	     FIELD(discarded_pages),
-	      FIELD(preserved_pages),	 FIELD(handler_ns),	     FIELD(evict_ns),
-	      FIELD(system_calls),	 FIELD(local_pages),	     FIELD(local_pages_peak),
-	      FIELD(local_budget_bytes), FIELD(metadata_bytes),	     FIELD(remote_slabs),
+} fields[] = {FIELD(faults_missing),	 FIELD(faults_wp),
+	      FIELD(guard_misses),	 FIELD(fetched_pages),
+	      FIELD(fetched_bytes),	 FIELD(zero_filled_pages),
+	      FIELD(prefetched_pages),	 FIELD(prefetch_used_pages),
+	      FIELD(evicted_pages),	 FIELD(evicted_clean_pages),
+	      FIELD(recalled_pages),	 FIELD(held_pages),
+	      FIELD(moved_in_place),	 FIELD(moved_to_frame),
+	      FIELD(written_back_bytes), FIELD(dirty_lines),
+	      FIELD(discarded_pages),	 FIELD(preserved_pages),
+	      FIELD(handler_ns),	 FIELD(evict_ns),
+	      FIELD(system_calls),	 FIELD(local_pages),
+	      FIELD(local_pages_peak),	 FIELD(local_budget_bytes),
+	      FIELD(metadata_bytes),	 FIELD(remote_slabs),
 	      FIELD(remote_bytes)};
 
 static_assert(sizeof(fields) / sizeof(fields[0]) * 8 +
@@ -111,6 +117,11 @@ void kona_summary_print(FILE *stream, const struct kona_stats_area *area, const 
 		size(s.remote_bytes), s.remote_slabs);
 	fprintf(stream, "  faults             %" PRIu64 " missing, %" PRIu64 " write-protect\n",
 		s.faults_missing, s.faults_wp);
+	if (s.guard_misses)
+		fprintf(stream,
+			"  guards             %" PRIu64 " misses; %" PRIu64
+			" pages moved in place, %" PRIu64 " back\n",
+			s.guard_misses, s.moved_in_place, s.moved_to_frame);
 	fprintf(stream,
 		"  pages              %" PRIu64 " zero-filled, %" PRIu64 " fetched, %" PRIu64
 		" prefetched\n",

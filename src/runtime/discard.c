@@ -23,6 +23,8 @@ struct piece {
 	uint64_t first;
 	uint64_t count;
 	bool punch;		       /* give the store's memory back */
+	bool mapped;		       /* some are at their own address */
+	bool framed;		       /* some are in frames */
 	uint64_t entries[PIECE_PAGES]; /* before the claim */
 	bool claimed[PIECE_PAGES];
 };
@@ -41,10 +43,13 @@ static void claim_page(struct kona_space *space, struct piece *piece, uint64_t i
 		piece->entries[i] = entry;
 		piece->claimed[i] =
 			!is_nothing(piece, entry) && kona_pt_state(entry) != KONA_PT_LOST;
-		if (!piece->claimed[i] ||
-		    kona_pt_claim(&space->pt, piece->first + i, entry, KONA_PT_FETCHING))
+		if (!piece->claimed[i])
 			return;
+		if (kona_pt_claim(&space->pt, piece->first + i, entry, KONA_PT_FETCHING))
+			break;
 	}
+	piece->framed |= kona_pt_framed(piece->entries[i]);
+	piece->mapped |= kona_pt_resident(piece->entries[i]) && !kona_pt_framed(piece->entries[i]);
 }
 
 static void drop_piece(struct kona_space *space, const struct piece *piece, bool far)
@@ -52,7 +57,7 @@ static void drop_piece(struct kona_space *space, const struct piece *piece, bool
 	char *start = kona_space_address(space, piece->first);
 	int rc;
 
-	if (kona_os_madvise(start, piece->count * KONA_PAGE_BYTES, MADV_DONTNEED))
+	if (piece->mapped && kona_os_madvise(start, piece->count * KONA_PAGE_BYTES, MADV_DONTNEED))
 		kona_fatal("memory at %p cannot be dropped: %s", (void *)start, strerror(errno));
 	if (!far)
 		return;
@@ -63,14 +68,33 @@ static void drop_piece(struct kona_space *space, const struct piece *piece, bool
 		kona_fatal("the memory node does not take memory back: %s", strerror(-rc));
 }
 
+/* A guard may be using the page: it stays in its frame, as zeros; a store that comes late lands in
+ * the page that it was meant for. */
+static void wipe(struct kona_space *space, uint64_t page, uint32_t frame, uint64_t stale)
+{
+	memset(kona_frame_address(&space->frames, frame), 0, KONA_PAGE_BYTES);
+	if (kona_pt_settle(&space->pt, page,
+			   kona_space_frame_entry(space, page, frame, KONA_PT_ZERO | stale)))
+		kona_space_wake(space, page);
+}
+
 static void settle_page(struct kona_space *space, const struct piece *piece, uint64_t i)
 {
 	uint64_t entry = piece->entries[i], page = piece->first + i;
-	bool inplace = kona_pt_state(entry) == KONA_PT_INPLACE;
+	bool framed = kona_pt_framed(entry), inplace = kona_pt_state(entry) == KONA_PT_INPLACE;
 	bool clean = piece->punch || ((entry & KONA_PT_ZERO) && !(entry & KONA_PT_STALE));
 
-	if (inplace) {
-		kona_frame_give(&space->frames, kona_pt_payload(entry));
+	if (framed || inplace) {
+		uint32_t frame = kona_pt_payload(entry);
+
+		if (framed && (kona_held(&space->evict.held, page) ||
+			       kona_frame_pinned(&space->frames, frame))) {
+			wipe(space, page, frame, clean ? 0 : KONA_PT_STALE);
+			return;
+		}
+		if (space->frames.marks[frame] & KONA_FRAME_MARKED)
+			(void)kona_frame_collect(&space->frames, frame);
+		kona_frame_give(&space->frames, frame);
 		kona_space_count_local(space, page, -1);
 	}
 	if (kona_pt_settle(&space->pt, page,
@@ -93,6 +117,8 @@ static void discard_piece(struct kona_space *space, uint64_t first, uint64_t cou
 	}
 	if (!claimed)
 		return;
+	if (piece.framed)
+		kona_hazard_collect(space, &space->evict.held);
 	drop_piece(space, &piece, piece.punch && far);
 	for (uint64_t i = 0; i < count; i++)
 		if (piece.claimed[i])

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The write-back walk: evict -> dirty -> transport. One batch:
+ * The write-back walk: evict -> cool, vacate -> dirty -> transport. One batch:
  *
- *   select   a clock hand takes mapped pages in address order, so that neighbours leave together
- *            (COOLING); a page that came back within one turn is passed over once
- *   take out UFFDIO_MOVE into the staging area: unmaps and stops writers in one step (vacate.c)
- *   find     dirty lines, against the baseline (dirty.c)
+ *   select   a clock hand takes local pages in address order, so that neighbours leave together.
+ *            Framed ones go to cool (cool.c), and those that cooled for long are victims; mapped
+ *            ones are victims at once (VACATING), but one that came back within one turn is passed
+ *            over once
+ *   spare    pages that stand in a hazard slot stay (hazard.c)
+ *   take out mapped pages: UFFDIO_MOVE into the staging area unmaps and stops writers in one step
+ *            (vacate.c). Framed ones need nothing: no guard sees them
+ *   find     dirty lines: the guards' marks; where unguarded code may have written, the difference
+ *            from the baseline, too (dirty.c)
  *   send     dirty lines, in one call (FLUSHING)
- *   settle   touched meanwhile: mapped again, no network; else REMOTE, or ABSENT when it never held
+ *   settle   wanted meanwhile: local again, no network; else REMOTE, or ABSENT when it never held
  *            anything but zeros
  *
  * State: the hand and the batch, under the write-back lock. What can fail: the store (fatal); a
@@ -20,41 +25,52 @@
 #include <sys/mman.h>
 
 #include "base/atomic.h"
+#include "runtime/cool.h"
 #include "runtime/fatal.h"
 #include "runtime/os.h"
 #include "runtime/space.h"
 #include "runtime/vacate.h"
 
-/* Claims the page under the hand, if it may leave. */
-static void consider(struct kona_space *space, uint64_t page)
+/* --- select ------------------------------------------------------------------------------------*/
+
+/* Claims a mapped page, if it may leave. */
+static uint32_t consider_mapped(struct kona_space *space, uint64_t page, uint64_t entry)
 {
 	struct kona_evict *evict = &space->evict;
-	uint64_t entry = kona_pt_load(&space->pt, page);
 	uint8_t *marks;
 
-	if (kona_pt_state(entry) != KONA_PT_INPLACE)
-		return;
-	if (!kona_pt_claim(&space->pt, page, entry, KONA_PT_COOLING))
-		return;
+	if (!kona_pt_claim(&space->pt, page, entry, KONA_PT_VACATING))
+		return 0;
 	marks = &space->frames.marks[kona_pt_payload(entry)];
 	if (*marks & KONA_FRAME_HOT) {
 		*marks &= (uint8_t)~KONA_FRAME_HOT;
 		kona_vacate_keep(space, page, entry);
-		return;
+		return 0;
 	}
 	evict->victims[evict->count++] = (struct kona_victim){.page = page, .entry = entry};
+	return 1;
 }
 
-/* Moves the hand until the batch is full, or it came round twice (the first turn may only have
- * cleared marks). */
-static void select_victims(struct kona_space *space)
+static uint32_t consider(struct kona_space *space, uint64_t page)
+{
+	uint64_t entry = kona_pt_load(&space->pt, page);
+
+	if (kona_pt_state(entry) == KONA_PT_INPLACE)
+		return consider_mapped(space, page, entry);
+	return kona_pt_framed(entry) ? kona_cool_down(space, page, entry) : 0;
+}
+
+/* Moves the hand until it met enough pages for a batch, or came round twice (the first turn may
+ * only have cleared marks). Returns pages that it sent to cool. */
+static uint32_t turn_hand(struct kona_space *space)
 {
 	struct kona_evict *evict = &space->evict;
 	uint64_t used = kona_region_used_pages(&space->region);
 	uint64_t steps = 2 * used;
+	uint32_t met = 0;
 
 	evict->count = 0;
-	while (evict->count < KONA_EVICT_BATCH && steps) {
+	while (met < KONA_EVICT_BATCH && steps) {
 		uint64_t stride = 1;
 
 		if (evict->hand >= used) {
@@ -66,21 +82,83 @@ static void select_victims(struct kona_space *space)
 		    !kona_load_relaxed(&space->slab_local[evict->hand / space->slab_pages]))
 			stride = space->slab_pages;
 		else
-			consider(space, evict->hand);
+			met += consider(space, evict->hand);
 		evict->hand += stride;
 		steps = steps > stride ? steps - stride : 0;
 	}
+	return met - evict->count;
 }
 
-static void find_dirty(struct kona_space *space, struct kona_victim *victim, const char *content)
+static void select_victims(struct kona_space *space)
+{
+	uint32_t cooled;
+
+	do {
+		cooled = turn_hand(space);
+		kona_cool_harvest(space, cooled, false);
+	} while (!space->evict.count && cooled);
+	if (!space->evict.count) /* little is local, or much came back */
+		kona_cool_harvest(space, KONA_EVICT_BATCH, true);
+}
+
+/* --- spare -------------------------------------------------------------------------------------*/
+
+static bool is_framed(const struct kona_victim *victim)
+{
+	return kona_pt_framed(victim->entry);
+}
+
+/* As it was before it was claimed; a framed page is in sight again. */
+static void put_back(struct kona_space *space, const struct kona_victim *victim)
+{
+	uint64_t entry = victim->entry;
+
+	if (is_framed(victim))
+		entry = kona_space_frame_entry(space, victim->page, kona_pt_payload(entry),
+					       entry & (KONA_PT_ZERO | KONA_PT_STALE));
+	kona_vacate_keep(space, victim->page, entry);
+}
+
+/* Drops victims that a guard may be using, in order, so that neighbours stay neighbours. */
+static void spare_held(struct kona_space *space)
+{
+	struct kona_evict *evict = &space->evict;
+	uint32_t left = 0;
+
+	if (!kona_load_relaxed(&space->guarded)) /* relaxed: set before the first page is framed */
+		return;
+	kona_hazard_collect(space, &evict->held);
+	for (uint32_t i = 0; i < evict->count; i++) {
+		struct kona_victim *victim = &evict->victims[i];
+
+		if (kona_held(&evict->held, victim->page) ||
+		    kona_frame_pinned(&space->frames, kona_pt_payload(victim->entry))) {
+			put_back(space, victim);
+			kona_add_relaxed(&space->stats->held_pages, 1); /* relaxed: a figure */
+			continue;
+		}
+		evict->victims[left++] = *victim;
+	}
+	evict->count = left;
+}
+
+/* --- find, send --------------------------------------------------------------------------------*/
+
+static void find_dirty(struct kona_space *space, struct kona_victim *victim)
 {
 	uint32_t frame = kona_pt_payload(victim->entry);
-	bool zero = victim->entry & KONA_PT_ZERO;
+	uint8_t marks = space->frames.marks[frame];
+	uint64_t lines = 0;
 
-	victim->dirty_lines = kona_dirty_lines(&space->dirty, &space->frames, frame, zero, content);
+	if (marks & KONA_FRAME_MARKED)
+		lines = kona_frame_collect(&space->frames, frame);
+	if (marks & KONA_FRAME_COMPARE)
+		lines |= kona_dirty_lines(&space->dirty, &space->frames, frame,
+					  victim->entry & KONA_PT_ZERO, victim->content);
 	/* What the store holds is of an earlier life: every line must be told. */
-	if (victim->dirty_lines && (victim->entry & KONA_PT_STALE))
-		victim->dirty_lines = UINT64_MAX;
+	if (lines && (victim->entry & KONA_PT_STALE))
+		lines = UINT64_MAX;
+	victim->dirty_lines = lines;
 }
 
 static void send_dirty(struct kona_space *space)
@@ -93,18 +171,19 @@ static void send_dirty(struct kona_space *space)
 	for (uint32_t i = 0; i < evict->count; i++) {
 		struct kona_victim *victim = &evict->victims[i];
 
-		if (!victim->moved)
+		if (!victim->content)
 			continue;
-		find_dirty(space, victim, kona_vacate_staged(space, i));
+		find_dirty(space, victim);
 		if (!victim->dirty_lines)
 			continue;
 		lines += (uint64_t)__builtin_popcountll(victim->dirty_lines);
-		kona_pt_step(&space->pt, victim->page, KONA_PT_FLUSHING);
+		if (!is_framed(victim))
+			kona_pt_step(&space->pt, victim->page, KONA_PT_FLUSHING);
 		kona_lineage_preserve(space, victim->page, 1);
 		evict->dirty[count++] = (struct kona_dirty_page){
 			.offset_bytes = victim->page * KONA_PAGE_BYTES,
 			.mask = victim->dirty_lines,
-			.content = kona_vacate_staged(space, i),
+			.content = victim->content,
 		};
 	}
 	if (!count)
@@ -119,43 +198,55 @@ static void send_dirty(struct kona_space *space)
 	kona_add_relaxed(&space->stats->system_calls, system_calls);
 }
 
-/* Maps a touched page again. False: not now; the thread must fault again. */
-static bool recall(struct kona_space *space, const struct kona_victim *victim, const char *content)
+/* --- settle ------------------------------------------------------------------------------------*/
+
+/* Makes a wanted page local again. False: not now; the thread must fault again. */
+static bool recall(struct kona_space *space, const struct kona_victim *victim)
 {
 	uint32_t frame = kona_pt_payload(victim->entry);
 	uint64_t flags = victim->dirty_lines ? 0 : victim->entry & (KONA_PT_ZERO | KONA_PT_STALE);
+	uint64_t entry = kona_pt_entry(KONA_PT_INPLACE, flags, frame);
 	size_t done;
-	int rc;
 
-	if (victim->dirty_lines)
-		kona_dirty_baseline(&space->dirty, &space->frames, frame, content);
-	rc = kona_uffd_copy(space->uffd, kona_space_address(space, victim->page), content,
-			    KONA_PAGE_BYTES, space->write_protect, &done);
-	if (rc)
+	if (victim->dirty_lines && (space->frames.marks[frame] & KONA_FRAME_COMPARE))
+		kona_dirty_baseline(&space->dirty, &space->frames, frame, victim->content);
+	if (is_framed(victim))
+		entry = kona_space_frame_entry(space, victim->page, frame, flags);
+	else if (kona_uffd_copy(space->uffd, kona_space_address(space, victim->page),
+				victim->content, KONA_PAGE_BYTES, space->write_protect, &done))
 		return false;
-	kona_vacate_keep(space, victim->page, kona_pt_entry(KONA_PT_INPLACE, flags, frame));
+	kona_vacate_keep(space, victim->page, entry);
 	kona_add_relaxed(&space->stats->recalled_pages, 1); /* relaxed: a figure */
 	return true;
 }
 
 /* The page's last step. Returns 1 when it left. */
-static int settle_victim(struct kona_space *space, uint32_t index)
+static int settle_victim(struct kona_space *space, const struct kona_victim *victim)
 {
-	struct kona_victim *victim = &space->evict.victims[index];
 	bool untouched_zeros = !victim->dirty_lines && (victim->entry & KONA_PT_ZERO);
 	uint32_t turn = kona_load_relaxed(&space->evict.turn); /* relaxed: a hint */
 	uint64_t entry = untouched_zeros
 				 ? kona_pt_entry(KONA_PT_ABSENT, victim->entry & KONA_PT_STALE, 0)
 				 : kona_pt_entry(KONA_PT_REMOTE, KONA_PT_FAR, turn);
 
-	if ((kona_pt_load(&space->pt, victim->page) & KONA_PT_TOUCHED) &&
-	    recall(space, victim, kona_vacate_staged(space, index)))
+	if (kona_pt_wanted(&space->pt, victim->page) && recall(space, victim))
 		return 0;
 	kona_vacate_leave(space, victim->page, entry, kona_pt_payload(victim->entry));
 	if (!victim->dirty_lines)
 		/* relaxed: a figure */
 		kona_add_relaxed(&space->stats->evicted_clean_pages, 1);
 	return 1;
+}
+
+static void empty_staging(struct kona_space *space)
+{
+	for (uint32_t i = space->evict.count; i-- > 0;)
+		if (!is_framed(&space->evict.victims[i])) {
+			kona_os_madvise(space->evict.staging, (i + 1) * (size_t)KONA_PAGE_BYTES,
+					MADV_DONTNEED);
+			kona_add_relaxed(&space->stats->system_calls, 1); /* relaxed: a figure */
+			return;
+		}
 }
 
 int kona_evict_batch(struct kona_space *space)
@@ -165,17 +256,17 @@ int kona_evict_batch(struct kona_space *space)
 	int left = 0, rc;
 
 	select_victims(space);
+	spare_held(space);
 	if (!evict->count)
 		return 0;
 	rc = kona_vacate(space);
 	send_dirty(space);
 	for (uint32_t i = 0; i < evict->count; i++)
-		if (evict->victims[i].moved)
-			left += settle_victim(space, i);
-	kona_os_madvise(evict->staging, (size_t)evict->count * KONA_PAGE_BYTES, MADV_DONTNEED);
-	/* relaxed: figures, all three */
+		if (evict->victims[i].content)
+			left += settle_victim(space, &evict->victims[i]);
+	empty_staging(space);
+	/* relaxed: figures, both */
 	kona_add_relaxed(&space->stats->evicted_pages, (uint64_t)left);
-	kona_add_relaxed(&space->stats->system_calls, 1);
 	kona_add_relaxed(&space->stats->evict_ns, kona_now_ns() - start_ns);
 	return left ? left : rc;
 }

@@ -11,18 +11,29 @@
 
 #include "base/compiler.h"
 #include "runtime/fault.h"
+#include "runtime/hazard.h"
 #include "transport/transport.h"
 
 enum {
 	KONA_EVICT_BATCH = 256, /* pages: 1 MiB of staging; the price per page levels off at 64 */
 };
 
-/* A page on its way out. It stands in the staging area at its index, if moved. */
+/* A page on its way out. */
 struct kona_victim {
 	uint64_t page;
-	uint64_t entry; /* before it was claimed: INPLACE */
+	uint64_t entry; /* before it was claimed: INPLACE or COOLING */
 	uint64_t dirty_lines;
-	bool moved;
+	char *content; /* its frame, or the staging area at its index; NULL: it did not get there */
+};
+
+/* Framed pages out of the guards' sight, in the order in which they went (cool.c). A page may have
+ * come back since, or stand here twice. Guarded by the write-back lock. */
+struct kona_cooling {
+	uint32_t *pages; /* a ring. Owned */
+	uint32_t room;
+	uint32_t first;
+	uint32_t count;
+	uint32_t target; /* so many are left the time to come back */
 };
 
 struct kona_evict {
@@ -36,7 +47,9 @@ struct kona_evict {
 	int wake;		 /* eventfd. Owned. Immutable after init */
 	bool kicked;		 /* Atomic, edge EV-1 */
 	pid_t tid;		 /* Immutable after init */
-	uint32_t count;		 /* victims. Guarded by the write-back lock, like what follows */
+	struct kona_cooling cooling;
+	struct kona_held held; /* Guarded by the write-back lock */
+	uint32_t count;	       /* victims. Guarded by the write-back lock, like what follows */
 	struct kona_victim victims[KONA_EVICT_BATCH];
 	struct kona_dirty_page dirty[KONA_EVICT_BATCH];
 };

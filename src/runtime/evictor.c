@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/atomic.h"
+#include "runtime/cool.h"
 #include "runtime/evict.h"
 #include "runtime/fatal.h"
 #include "runtime/os.h"
@@ -43,6 +44,8 @@ int kona_evict_init(struct kona_space *space)
 	evict->wake = kona_os_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (evict->wake < 0)
 		return -EMFILE;
+	if (kona_cool_init(space))
+		return -ENOMEM;
 	return kona_uffd_register(space->uffd, evict->staging, bytes, space->write_protect);
 }
 

@@ -21,6 +21,8 @@
 
 #include "base/atomic.h"
 #include "runtime/fatal.h"
+#include "runtime/hazard.h"
+#include "runtime/inplace.h"
 #include "runtime/os.h"
 #include "runtime/space.h"
 
@@ -62,7 +64,7 @@ static int unprotect(struct kona_space *space, uint64_t page, uint64_t seen)
 {
 	int rc;
 
-	if (!kona_pt_claim(&space->pt, page, seen, KONA_PT_COOLING))
+	if (!kona_pt_claim(&space->pt, page, seen, KONA_PT_VACATING))
 		return -ESTALE;
 	space->frames.marks[kona_pt_payload(seen)] |= KONA_FRAME_DIRTY;
 	rc = kona_uffd_unprotect(space->uffd, kona_space_address(space, page), KONA_PAGE_BYTES);
@@ -88,6 +90,12 @@ static int serve_once(struct kona_space *space, uint64_t page, uint64_t flags)
 		return kona_fetch(space, page, entry, flags & UFFD_PAGEFAULT_FLAG_WRITE);
 	case KONA_PT_INPLACE:
 		return protection ? unprotect(space, page, entry) : refill(space, page, entry);
+	case KONA_PT_FRAME:
+	case KONA_PT_COOLING:
+		return kona_inplace_enter(space, page, entry);
+	case KONA_PT_OUTSIDE: /* an old message: the program mapped something there since */
+		kona_space_wake(space, page);
+		return 0;
 	case KONA_PT_LOST:
 		kona_fatal("page %p is lost: no memory node has it any more",
 			   (void *)kona_space_address(space, page));
@@ -96,13 +104,38 @@ static int serve_once(struct kona_space *space, uint64_t page, uint64_t flags)
 	}
 }
 
-/* -EAGAIN: not now. */
+/*
+ * An access of a frame without memory: a guard translated before the page went in place. The frame
+ * is the page's still, for the guard's slot is set.
+ */
+static int serve_frame(struct kona_space *space, uint32_t frame)
+{
+	uint64_t page, entry;
+
+	if (kona_hazard_gate_closed()) /* a fork wants all pages in place */
+		return -EAGAIN;
+	/* relaxed: PT-1, by the load of the entry that names the frame */
+	page = kona_load_relaxed(&space->frames.owner[frame]);
+	entry = kona_pt_load(&space->pt, page);
+	if (kona_pt_busy(entry))
+		return -EAGAIN;
+	if (kona_pt_payload(entry) != frame)
+		kona_fatal("frame %u is used by a guard, and page %p has left it", frame,
+			   (void *)kona_space_address(space, page));
+	if (kona_pt_state(entry) == KONA_PT_INPLACE)
+		return kona_inplace_leave(space, page, entry);
+	kona_uffd_wake(space->uffd, kona_frame_address(&space->frames, frame), KONA_PAGE_BYTES);
+	return 0;
+}
+
+/* -EAGAIN: not now. Pages behind VFMem are frames. */
 static int serve(struct kona_space *space, uint64_t page, uint64_t flags)
 {
 	int rc;
 
 	do
-		rc = serve_once(space, page, flags);
+		rc = page < space->pages ? serve_once(space, page, flags)
+					 : serve_frame(space, (uint32_t)(page - space->pages));
 	while (rc == -ESTALE);
 	return rc;
 }
@@ -145,7 +178,8 @@ static void handle_fault(struct kona_space *space, const struct uffd_msg *messag
 	uint64_t flags = message->arg.pagefault.flags;
 	uint64_t page = kona_space_page(space, address);
 
-	if (page >= space->pages) /* the staging area, which nobody but the evictor may touch */
+	/* The staging area, which nobody but the evictor may touch. */
+	if (page >= space->pages + kona_frames_bytes(&space->frames) / KONA_PAGE_BYTES)
 		kona_fatal("fault at %p, outside of VFMem", address);
 	kona_add_relaxed(flags & UFFD_PAGEFAULT_FLAG_WP ? &space->stats->faults_wp
 							: &space->stats->faults_missing,

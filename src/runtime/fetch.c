@@ -26,6 +26,7 @@ struct run {
 	bool far; /* in the store; else zeros */
 	uint64_t seen[KONA_FETCH_MOST_PAGES];
 	uint32_t frames[KONA_FETCH_MOST_PAGES];
+	uint64_t system_calls;
 };
 
 int kona_fetch_init(struct kona_fetch *fetch)
@@ -86,6 +87,7 @@ static int claim_run(struct kona_space *space, uint64_t page, uint64_t seen, uin
 
 	run->first = page;
 	run->count = 0;
+	run->system_calls = 0;
 	run->far = kona_pt_state(seen) == KONA_PT_REMOTE;
 	if (most > space->pages - page)
 		most = (uint32_t)(space->pages - page);
@@ -94,7 +96,8 @@ static int claim_run(struct kona_space *space, uint64_t page, uint64_t seen, uin
 
 		if (!same_kind(entry, seen))
 			break;
-		if (!kona_frame_take(&space->frames, spare, &run->frames[i]))
+		if (!kona_frame_take(&space->frames, spare, KONA_FRAME_WANT_HOLLOW, &run->frames[i],
+				     &run->system_calls))
 			return i ? 0 : -EAGAIN;
 		if (!kona_pt_claim(&space->pt, page + i, entry, KONA_PT_FETCHING)) {
 			kona_frame_give(&space->frames, run->frames[i]);
@@ -107,26 +110,25 @@ static int claim_run(struct kona_space *space, uint64_t page, uint64_t seen, uin
 }
 
 /* Reads the run and remembers it as the baseline. Returns its contents. */
-static const char *read_run(struct kona_space *space, const struct run *run)
+static const char *read_run(struct kona_space *space, struct run *run)
 {
 	char *bounce = space->fetch.bounce;
 	size_t bytes = (size_t)run->count * KONA_PAGE_BYTES;
 	const struct kona_read piece = {run->first * KONA_PAGE_BYTES, bounce, bytes};
-	uint64_t system_calls = 0;
 	int rc;
 
 	if (!run->far)
 		return space->fetch.zeros;
-	rc = space->store->ops->read(space->store, &piece, 1, &system_calls);
+	rc = space->store->ops->read(space->store, &piece, 1, &run->system_calls);
 	if (rc)
 		kona_fatal("page %p cannot be fetched from the memory node: %s",
 			   (void *)kona_space_address(space, run->first), strerror(-rc));
 	for (uint32_t i = 0; i < run->count; i++)
 		kona_dirty_baseline(&space->dirty, &space->frames, run->frames[i],
 				    bounce + (size_t)i * KONA_PAGE_BYTES);
-	kona_add_relaxed(&space->stats->fetched_pages, run->count);  /* relaxed: a figure */
-	kona_add_relaxed(&space->stats->fetched_bytes, bytes);	     /* relaxed: a figure */
-	kona_add_relaxed(&space->stats->system_calls, system_calls); /* relaxed: a figure */
+	kona_add_relaxed(&space->stats->fetched_pages, run->count);	  /* relaxed: a figure */
+	kona_add_relaxed(&space->stats->fetched_bytes, bytes);		  /* relaxed: a figure */
+	kona_add_relaxed(&space->stats->system_calls, run->system_calls); /* relaxed: a figure */
 	return bounce;
 }
 
@@ -187,8 +189,11 @@ static void settle_mapped(struct kona_space *space, const struct run *run, uint3
 	uint64_t flags = run->far ? 0 : KONA_PT_ZERO | (run->seen[i] & KONA_PT_STALE);
 	uint32_t turn = kona_load_relaxed(&space->evict.turn); /* relaxed: a hint */
 
-	if (run->far && turn - kona_pt_payload(run->seen[i]) <= 1)
+	if (run->far && ((turn - kona_pt_payload(run->seen[i])) & KONA_PT_MOST_PAYLOAD) <= 1)
 		space->frames.marks[frame] |= KONA_FRAME_HOT;
+	space->frames.marks[frame] |= KONA_FRAME_COMPARE;
+	/* relaxed: PT-1 publishes it */
+	kona_store_relaxed(&space->frames.owner[frame], (uint32_t)(run->first + i));
 	kona_space_count_local(space, run->first + i, 1);
 	if (kona_pt_settle(&space->pt, run->first + i,
 			   kona_pt_entry(KONA_PT_INPLACE, flags, frame)))

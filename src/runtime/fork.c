@@ -5,7 +5,9 @@
  *
  *   parent, threads_prepare   an inherited space is brought in whole: heritage is one generation
  *           (jemalloc takes its locks)
- *           locks_prepare     takes the runtime's locks, announces the child (lineage.h)
+ *           locks_prepare     lets no guard miss any more, takes the runtime's locks, announces the
+ *                             child (lineage.h), brings framed pages in place: the child knows
+ *                             nothing of frames
  *     fork: the kernel copies VFMem; the fault handler reads the event, takes the snapshot and
  *           serves the child
  *   parent  locks_parent      lets go
@@ -26,9 +28,12 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/atomic.h"
 #include "runtime/alloc.h"
 #include "runtime/fatal.h"
+#include "runtime/hazard.h"
 #include "runtime/heir.h"
+#include "runtime/inplace.h"
 #include "runtime/os.h"
 #include "runtime/process.h"
 #include "runtime/space.h"
@@ -54,6 +59,16 @@ static void threads_prepare(void)
 	kona_process_disinherit();
 }
 
+/* Faults of guards that would bring a page back to its frame are kept until the gate opens; the
+ * round trip sees to it that none is just being served. */
+static void bring_all_in_place(struct kona_space *space)
+{
+	if (!kona_load_relaxed(&space->guarded)) /* relaxed: the gate's barrier was later */
+		return;
+	kona_fault_round_trip(space);
+	kona_inplace_enter_range(space, 0, kona_region_used_pages(&space->region));
+}
+
 static void locks_prepare(void)
 {
 	struct kona_space *space = kona_process_space();
@@ -63,6 +78,7 @@ static void locks_prepare(void)
 	heritage = NULL;
 	if (!space)
 		return;
+	kona_hazard_close_gate();
 	pthread_mutex_lock(&space->region.lock);
 	kona_process_lock_broker();
 	kona_space_lock(space, &signals);
@@ -72,6 +88,7 @@ static void locks_prepare(void)
 		return;
 	}
 	heritage = space->lineage.announced->executor.heritage;
+	bring_all_in_place(space);
 	set_inheritance(space, MADV_DOFORK);
 }
 
@@ -89,6 +106,7 @@ static void locks_parent(void)
 	kona_space_unlock(space, &signals);
 	kona_process_unlock_broker();
 	pthread_mutex_unlock(&space->region.lock);
+	kona_hazard_open_gate();
 }
 
 /* The parent's threads are not here: their descriptors are of no use, and would keep ours from

@@ -1,49 +1,69 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The free frames: a lock-free stack (Treiber), whose head carries a count of changes so that a
- * frame that went and came back is noticed. Fetch takes, evict and discard give.
+ * The free frames: two lock-free stacks (Treiber), whose heads carry a count of changes so that a
+ * frame that went and came back is noticed; and behind them the frames never taken so far. Fetch
+ * takes, evict and discard give.
  *
- * State: the stack and the arrays. What can fail: the mappings at start.
+ * State: the stacks and the arrays. What can fail: the mappings at start; memory for FMem, which is
+ * the end of the program (fatal.h), as it is for any program that touches its memory.
  */
 #include "runtime/frame.h"
 
 #include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
 
 #include "base/atomic.h"
 #include "base/units.h"
+#include "runtime/fatal.h"
 #include "runtime/os.h"
+#include "runtime/pagetable.h"
 
 enum { LEAST_FRAMES = 512 };
 
+#define CHUNK_BYTES ((size_t)KONA_FRAME_CHUNK * KONA_PAGE_BYTES)
+
 static size_t frame_bytes(size_t baseline_bytes)
 {
-	return baseline_bytes + sizeof(uint32_t) + sizeof(uint8_t);
+	return baseline_bytes + 2 * sizeof(uint32_t) + sizeof(uint16_t) + sizeof(uint8_t);
+}
+
+/* The overdraft has chunks of its own. */
+static uint32_t first_lent(const struct kona_frames *frames)
+{
+	return (uint32_t)kona_round_up(frames->count, KONA_FRAME_CHUNK);
 }
 
 static size_t all_frames(const struct kona_frames *frames)
 {
-	return (size_t)frames->count + KONA_FRAME_OVERDRAFT;
+	return (size_t)first_lent(frames) + KONA_FRAME_OVERDRAFT;
 }
 
 int kona_frames_init(struct kona_frames *frames, uint64_t budget_bytes, size_t baseline_bytes)
 {
 	uint64_t count = budget_bytes / (KONA_PAGE_BYTES + frame_bytes(baseline_bytes));
 
-	if (count < LEAST_FRAMES || count >= UINT32_MAX)
+	if (count < LEAST_FRAMES ||
+	    count + KONA_FRAME_CHUNK + KONA_FRAME_OVERDRAFT > KONA_PT_MOST_PAYLOAD)
 		return -EINVAL;
-	*frames = (struct kona_frames){.count = (uint32_t)count, .baseline_bytes = baseline_bytes};
+	*frames = (struct kona_frames){
+		.count = (uint32_t)count,
+		.baseline_bytes = baseline_bytes,
+		.available = (uint32_t)count,
+	};
 	frames->lent = kona_os_alloc(KONA_FRAME_OVERDRAFT * sizeof(uint32_t));
 	frames->next = kona_os_alloc(all_frames(frames) * sizeof(uint32_t));
+	frames->owner = kona_os_alloc(all_frames(frames) * sizeof(uint32_t));
+	frames->pins = kona_os_alloc(all_frames(frames) * sizeof(uint16_t));
 	frames->marks = kona_os_alloc(all_frames(frames));
 	frames->baselines = kona_os_alloc(all_frames(frames) * baseline_bytes + 1);
-	if (!frames->lent || !frames->next || !frames->marks || !frames->baselines) {
+	if (!frames->lent || !frames->next || !frames->owner || !frames->pins || !frames->marks ||
+	    !frames->baselines) {
 		kona_frames_destroy(frames);
 		return -ENOMEM;
 	}
-	for (uint32_t i = (uint32_t)count; i-- > 0;)
-		kona_frame_give(frames, i);
 	for (uint32_t i = 0; i < KONA_FRAME_OVERDRAFT; i++)
-		frames->lent[frames->lent_count++] = frames->count + i;
+		frames->lent[frames->lent_count++] = first_lent(frames) + i;
 	return 0;
 }
 
@@ -53,6 +73,10 @@ void kona_frames_destroy(struct kona_frames *frames)
 		kona_os_munmap(frames->lent, KONA_FRAME_OVERDRAFT * sizeof(uint32_t));
 	if (frames->next)
 		kona_os_munmap(frames->next, all_frames(frames) * sizeof(uint32_t));
+	if (frames->owner)
+		kona_os_munmap(frames->owner, all_frames(frames) * sizeof(uint32_t));
+	if (frames->pins)
+		kona_os_munmap(frames->pins, all_frames(frames) * sizeof(uint16_t));
 	if (frames->marks)
 		kona_os_munmap(frames->marks, all_frames(frames));
 	if (frames->baselines)
@@ -60,39 +84,182 @@ void kona_frames_destroy(struct kona_frames *frames)
 	*frames = (struct kona_frames){0};
 }
 
-/* Takes `spare` into account by the level, which may lag: a few frames either way do not matter. */
-bool kona_frame_take(struct kona_frames *frames, uint32_t spare, uint32_t *ret_frame)
+uint64_t kona_frames_bytes(const struct kona_frames *frames)
 {
-	uint64_t seen, desired;
+	return kona_round_up(all_frames(frames) * KONA_PAGE_BYTES, CHUNK_BYTES);
+}
+
+void kona_frames_place(struct kona_frames *frames, char *fmem, int uffd, uint8_t *dirty)
+{
+	frames->fmem = fmem;
+	frames->uffd = uffd;
+	frames->dirty = dirty;
+}
+
+/* --- the stacks --------------------------------------------------------------------------------*/
+
+static bool pop(struct kona_frames *frames, uint64_t *stack, uint32_t *ret_frame)
+{
+	/* FR-1: acquire, pairs with the CAS in push(): next[] of the top is written. */
+	uint64_t seen = kona_load_acquire(stack), desired;
 	uint32_t top;
 
-	if (kona_frames_available(frames) <= spare)
-		return false;
-	/* FR-1: acquire, pairs with the CAS in kona_frame_give(): next[] of the top is written. */
-	seen = kona_load_acquire(&frames->head);
 	do {
 		top = (uint32_t)seen;
 		if (!top)
 			return false;
 		/* Relaxed: a stale value comes with a stale count, and the CAS fails. */
 		desired = ((seen >> 32) + 1) << 32 | kona_load_relaxed(&frames->next[top - 1]);
-	} while (!kona_cas_acq_rel(&frames->head, &seen, desired)); /* FR-1 */
-	kona_sub_relaxed(&frames->available, 1);		    /* relaxed: a level */
+	} while (!kona_cas_acq_rel(stack, &seen, desired)); /* FR-1 */
 	*ret_frame = top - 1;
 	return true;
 }
 
-void kona_frame_give(struct kona_frames *frames, uint32_t frame)
+static void push(struct kona_frames *frames, uint64_t *stack, uint32_t frame)
 {
-	uint64_t seen = kona_load_acquire(&frames->head); /* FR-1 */
+	uint64_t seen = kona_load_acquire(stack); /* FR-1 */
 
-	frames->marks[frame] = 0;
 	do {
 		/* Relaxed: published by the CAS. */
 		kona_store_relaxed(&frames->next[frame], (uint32_t)seen);
-	} while (!kona_cas_acq_rel(&frames->head, &seen,
-				   ((seen >> 32) + 1) << 32 | (frame + 1))); /* FR-1 */
-	kona_add_relaxed(&frames->available, 1);			     /* relaxed: a level */
+	} while (
+		!kona_cas_acq_rel(stack, &seen, ((seen >> 32) + 1) << 32 | (frame + 1))); /* FR-1 */
+}
+
+/* --- hollow and solid --------------------------------------------------------------------------*/
+
+/* Takes up to `most` frames that were never taken; more than one only as a whole chunk. Returns how
+ * many. */
+static uint32_t break_ground(struct kona_frames *frames, uint32_t most, uint32_t *ret_first)
+{
+	uint32_t first = kona_load_acquire(&frames->virgin), count; /* FR-2 */
+
+	do {
+		count = first % KONA_FRAME_CHUNK ? 1 : most;
+		if (count > frames->count - first)
+			count = frames->count - first;
+		if (!count)
+			return 0;
+	} while (!kona_cas_acq_rel(&frames->virgin, &first, first + count)); /* FR-2: with itself */
+	*ret_first = first;
+	return count;
+}
+
+/* Memory for frames never taken: huge pages where the kernel has them. */
+static void populate(struct kona_frames *frames, uint32_t first, uint32_t count)
+{
+	char *start = kona_frame_address(frames, first);
+	size_t bytes = (size_t)count * KONA_PAGE_BYTES;
+	int rc = 0;
+
+	if (kona_os_madvise(start, bytes, MADV_POPULATE_WRITE))
+		rc = -errno;
+	if (!rc)
+		rc = kona_uffd_register(frames->uffd, start, bytes, false);
+	if (rc)
+		kona_fatal("no local memory: %s", strerror(-rc));
+	for (uint32_t i = 0; i < count; i++)
+		frames->marks[first + i] = KONA_FRAME_SOLID;
+}
+
+static bool take_new_solid(struct kona_frames *frames, uint32_t *ret_frame, uint64_t *system_calls)
+{
+	uint32_t first, count = break_ground(frames, KONA_FRAME_CHUNK, &first);
+
+	if (!count)
+		return false;
+	if (first % KONA_FRAME_CHUNK) { /* the fault path broke this chunk */
+		push(frames, &frames->hollow, first);
+		return false;
+	}
+	populate(frames, first, count);
+	*system_calls += 2;
+	/* The lowest is on top: neighbours stay neighbours. */
+	for (uint32_t i = count; i-- > 1;)
+		push(frames, &frames->solid, first + i);
+	*ret_frame = first;
+	return true;
+}
+
+static bool take_new_hollow(struct kona_frames *frames, uint32_t *ret_frame)
+{
+	return break_ground(frames, 1, ret_frame) == 1;
+}
+
+static void hollow_out(struct kona_frames *frames, uint32_t frame)
+{
+	if (kona_os_madvise(kona_frame_address(frames, frame), KONA_PAGE_BYTES, MADV_DONTNEED))
+		kona_fatal("a frame cannot be emptied: %s", strerror(errno));
+	frames->marks[frame] &= (uint8_t)~KONA_FRAME_SOLID;
+}
+
+/* The chunk of a hollow frame may not be registered yet; once more is harmless. While a fork event
+ * is unread the kernel answers EAGAIN. */
+static bool fill(struct kona_frames *frames, uint32_t frame)
+{
+	static const char zeros[KONA_PAGE_BYTES];
+	char *address = kona_frame_address(frames, frame);
+	char *chunk = kona_frame_address(frames, frame - frame % KONA_FRAME_CHUNK);
+	size_t done;
+	int rc = kona_uffd_register(frames->uffd, chunk, CHUNK_BYTES, false);
+
+	if (!rc)
+		rc = kona_uffd_copy(frames->uffd, address, zeros, KONA_PAGE_BYTES, false, &done);
+	if (rc == -EAGAIN)
+		return false;
+	if (rc)
+		kona_fatal("a frame cannot be filled: %s", strerror(-rc));
+	frames->marks[frame] |= KONA_FRAME_SOLID;
+	return true;
+}
+
+static bool take_solid(struct kona_frames *frames, uint32_t *ret_frame, uint64_t *system_calls)
+{
+	if (pop(frames, &frames->solid, ret_frame) ||
+	    take_new_solid(frames, ret_frame, system_calls))
+		return true;
+	if (!pop(frames, &frames->hollow, ret_frame))
+		return false;
+	*system_calls += 2;
+	if (fill(frames, *ret_frame))
+		return true;
+	push(frames, &frames->hollow, *ret_frame);
+	return false;
+}
+
+static bool take_hollow(struct kona_frames *frames, uint32_t *ret_frame, uint64_t *system_calls)
+{
+	if (pop(frames, &frames->hollow, ret_frame) || take_new_hollow(frames, ret_frame))
+		return true;
+	if (!pop(frames, &frames->solid, ret_frame))
+		return false;
+	*system_calls += 1;
+	hollow_out(frames, *ret_frame);
+	return true;
+}
+
+/* Takes `spare` into account by the level, which may lag: a few frames either way do not matter. */
+bool kona_frame_take(struct kona_frames *frames, uint32_t spare, enum kona_frame_kind wanted,
+		     uint32_t *ret_frame, uint64_t *system_calls)
+{
+	bool taken;
+
+	if (kona_frames_available(frames) <= spare)
+		return false;
+	taken = wanted == KONA_FRAME_WANT_SOLID ? take_solid(frames, ret_frame, system_calls)
+						: take_hollow(frames, ret_frame, system_calls);
+	if (taken)
+		kona_sub_relaxed(&frames->available, 1); /* relaxed: a level */
+	return taken;
+}
+
+void kona_frame_give(struct kona_frames *frames, uint32_t frame)
+{
+	bool solid = frames->marks[frame] & KONA_FRAME_SOLID;
+
+	frames->marks[frame] &= KONA_FRAME_SOLID;
+	push(frames, solid ? &frames->solid : &frames->hollow, frame);
+	kona_add_relaxed(&frames->available, 1); /* relaxed: a level */
 }
 
 uint32_t kona_frames_overdraw(struct kona_frames *frames, uint32_t count)
@@ -106,9 +273,11 @@ uint32_t kona_frames_overdraw(struct kona_frames *frames, uint32_t count)
 
 void kona_frames_repay(struct kona_frames *frames, uint32_t spare)
 {
+	uint64_t system_calls;
 	uint32_t frame;
 
-	while (frames->lent_count < KONA_FRAME_OVERDRAFT && kona_frame_take(frames, spare, &frame))
+	while (frames->lent_count < KONA_FRAME_OVERDRAFT &&
+	       kona_frame_take(frames, spare, KONA_FRAME_WANT_HOLLOW, &frame, &system_calls))
 		frames->lent[frames->lent_count++] = frame;
 }
 
@@ -120,4 +289,23 @@ uint32_t kona_frames_available(const struct kona_frames *frames)
 uint64_t kona_frames_metadata_bytes(const struct kona_frames *frames)
 {
 	return frames->count * (uint64_t)frame_bytes(frames->baseline_bytes);
+}
+
+/* Eight marks, each 0 or 1, to eight bits: the multiplication moves bit 8i to bit 56 + i. */
+static uint64_t gather_bits(uint64_t marks)
+{
+	return marks * UINT64_C(0x0102040810204080) >> 56;
+}
+
+uint64_t kona_frame_collect(struct kona_frames *frames, uint32_t frame)
+{
+	uint8_t *bytes = frames->dirty + (size_t)frame * KONA_PAGE_LINES;
+	uint64_t words[KONA_PAGE_LINES / 8], mask = 0;
+
+	memcpy(words, bytes, sizeof(words));
+	for (unsigned i = 0; i < KONA_PAGE_LINES / 8; i++)
+		mask |= gather_bits(words[i]) << 8 * i;
+	if (mask)
+		memset(bytes, 0, KONA_PAGE_LINES);
+	return mask;
 }

@@ -1,12 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * FMem: the budget of local memory, as a number of frames. A page is local while it holds a frame.
- * A frame number indexes what the runtime knows of the page beside its contents: the baseline with
- * which dirty lines are found, and marks.
+ * A frame number stands for two things: what the runtime knows of the page beside its contents, and
+ * 4 KiB of addresses in FMem, where guarded code finds the contents.
  *
- *   frame:  next free | marks (HOT, DIRTY) | baseline: 64 line hashes | a twin page | nothing (wp)
+ *   frame:  next free | owner | marks | baseline: 64 line hashes | a twin page | nothing (wp)
  *
- * The baseline is paid out of the budget: count = budget / (4096 + all of the above).
+ * Memory stands behind a frame's addresses (SOLID) or not: a page that the fault path mapped at its
+ * own address took the memory along. So a budget of n frames never has more than n pages of memory.
+ *
+ *   virgin --> hollow <--> solid     free frames; guards want solid ones, the fault path hollow
+ * ones
+ *
+ * FMem lies right above VFMem. It grows by 2 MiB (a huge page, populated before it is registered
+ * with the userfaultfd: from then on, an access of a hollow frame is a fault that is seen).
+ *
+ * The baseline and the rest are paid out of the budget: count = budget / (4096 + all of the above).
  */
 #ifndef KONA_RUNTIME_FRAME_H
 #define KONA_RUNTIME_FRAME_H
@@ -15,10 +24,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/atomic.h"
 #include "base/compiler.h"
+#include "base/units.h"
 
-#define KONA_FRAME_HOT	 UINT8_C(1) /* came back soon after an eviction: passed over once */
-#define KONA_FRAME_DIRTY UINT8_C(2) /* wp: written since it was fetched */
+#define KONA_FRAME_HOT	   UINT8_C(1)  /* came back soon after an eviction: passed over once */
+#define KONA_FRAME_DIRTY   UINT8_C(2)  /* wp: written since it was fetched */
+#define KONA_FRAME_SOLID   UINT8_C(4)  /* memory stands behind its addresses */
+#define KONA_FRAME_COMPARE UINT8_C(8)  /* unguarded code may have written: compare, too */
+#define KONA_FRAME_MARKED  UINT8_C(16) /* guarded code may have left dirty marks */
+#define KONA_FRAME_AHEAD   UINT8_C(32) /* brought in ahead, and not touched so far */
 
 enum {
 	/* The last frames are kept for faults of a thread that stops the evictor (space.h). */
@@ -29,31 +44,52 @@ enum {
 	 * page to go on. Within the fixed slack that the program's resident memory is promised.
 	 */
 	KONA_FRAME_OVERDRAFT = 8192,
+	/* FMem grows by a huge page. */
+	KONA_FRAME_CHUNK = 512,
 };
 
+enum kona_frame_kind { KONA_FRAME_WANT_HOLLOW, KONA_FRAME_WANT_SOLID };
+
 struct kona_frames {
+	char *fmem;	       /* addresses of all frames, or NULL: none yet. Not owned */
+	int uffd;	       /* FMem's. Not owned. Immutable after kona_frames_place() */
 	uint32_t count;	       /* Immutable after init */
 	size_t baseline_bytes; /* of one frame. Immutable after init */
-	uint64_t head;	       /* free stack: change count << 32 | frame + 1. Atomic, edge FR-1 */
+	uint64_t hollow;       /* free stack: change count << 32 | frame + 1. Atomic, edge FR-1 */
+	uint64_t solid;	       /* the same. Atomic, edge FR-1 */
+	uint32_t virgin;       /* frames from here on were never taken. Atomic, edge FR-2 */
 	uint32_t available;    /* Atomic, no edge: a level for watermarks */
 	uint32_t *lent;	       /* frames of the overdraft that are not in use. The evictor's */
 	uint32_t lent_count;   /* The evictor's */
 	uint32_t *next;	       /* frame + 1 below in the stack. Written by the frame's holder */
-	uint8_t *marks;	       /* Written by the page's owner */
-	char *baselines;       /* Written by the page's owner */
+	uint16_t *pins;	       /* Atomic, edge GU-1: by threads whose slot names the page */
+	uint32_t *owner; /* the page that holds it. Atomic, edge PT-1; written by the holder */
+	uint8_t *marks;	 /* Written by the page's owner */
+	char *baselines; /* Written by the page's owner */
+	uint8_t *dirty;	 /* a byte per line of FMem, then set by guards. Not owned */
 };
 
-/* As many frames as the budget pays for. -EINVAL when those are too few to work; -ENOMEM. */
+/* As many frames as the budget pays for. -EINVAL when those are too few to work, or more than a
+ * page-table entry can name; -ENOMEM. */
 KONA_MUST_CHECK int kona_frames_init(struct kona_frames *frames, uint64_t budget_bytes,
 				     size_t baseline_bytes);
 void kona_frames_destroy(struct kona_frames *frames);
 
+/* Addresses that FMem takes: of all frames, the overdraft too. A multiple of 2 MiB. */
+uint64_t kona_frames_bytes(const struct kona_frames *frames);
+
+/* Gives the frames their addresses (2 MiB aligned, without memory so far), their userfaultfd and
+ * the marks of their lines (64 bytes per frame). Before the first frame is taken. */
+void kona_frames_place(struct kona_frames *frames, char *fmem, int uffd, uint8_t *dirty);
+
 /*
- * Takes a free frame, but leaves `spare` of them. False when there is none. Lock-free: the fault
- * handler must not wait for a thread that a signal may have stopped.
+ * Takes a free frame, but leaves `spare` of them; of the kind that is wanted while there is one,
+ * else it is made so. False when there is none. Lock-free: the fault handler must not wait for a
+ * thread that a signal may have stopped. Kernel calls are added to *system_calls.
  */
 KONA_MUST_CHECK bool kona_frame_take(struct kona_frames *frames, uint32_t spare,
-				     uint32_t *ret_frame);
+				     enum kona_frame_kind wanted, uint32_t *ret_frame,
+				     uint64_t *system_calls);
 void kona_frame_give(struct kona_frames *frames, uint32_t frame);
 
 /* Evictor: makes up to `count` frames beyond the budget available. Returns how many. */
@@ -67,9 +103,24 @@ uint32_t kona_frames_available(const struct kona_frames *frames);
 /* Metadata that the budget pays for, in bytes. */
 uint64_t kona_frames_metadata_bytes(const struct kona_frames *frames);
 
+/* Lines that guards marked since the last call; clears the marks. By the page's owner, when no
+ * guard can be using the frame. */
+uint64_t kona_frame_collect(struct kona_frames *frames, uint32_t frame);
+
+/* Asked behind kona_hazard_collect(): a pin is made under the protection of a slot. */
+static inline bool kona_frame_pinned(const struct kona_frames *frames, uint32_t frame)
+{
+	return kona_load_acquire(&frames->pins[frame]); /* GU-1 */
+}
+
 static inline char *kona_frame_baseline(const struct kona_frames *frames, uint32_t frame)
 {
 	return frames->baselines + frame * frames->baseline_bytes;
+}
+
+static inline char *kona_frame_address(const struct kona_frames *frames, uint32_t frame)
+{
+	return frames->fmem + (size_t)frame * KONA_PAGE_BYTES;
 }
 
 #endif

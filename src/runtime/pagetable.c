@@ -15,11 +15,15 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include <kona/guard.h>
+
 #include "base/atomic.h"
 
 #define STATE_MASK UINT64_C(0xf)
 #define MARKS	   (KONA_PT_TOUCHED | KONA_PT_WAITED)
 
+static_assert(KONA_GUARD_RESIDENT == 8 && KONA_GUARD_DELTA == ((UINT64_C(1) << 41) - 4096),
+	      "include/kona/guard.h knows these bits of an entry");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 	      "the futex word is the entry's lower half, which holds state and marks");
 
@@ -50,7 +54,7 @@ uint64_t kona_pt_load(const struct kona_pagetable *pt, uint64_t page)
 
 bool kona_pt_claim(struct kona_pagetable *pt, uint64_t page, uint64_t seen, enum kona_pt_state busy)
 {
-	assert(!kona_pt_busy(seen) && busy >= KONA_PT_FETCHING);
+	assert(!kona_pt_busy(seen) && kona_pt_busy(busy));
 	/* PT-2: acquire-release, pairs with itself: the next owner sees all that the last one did.
 	 */
 	return kona_cas_acq_rel(&pt->entries[page], &seen, (seen & ~STATE_MASK) | busy);
@@ -61,10 +65,29 @@ void kona_pt_step(struct kona_pagetable *pt, uint64_t page, enum kona_pt_state b
 	/* Relaxed: only marks change under the owner, and the CAS reads them again. */
 	uint64_t seen = kona_load_relaxed(&pt->entries[page]);
 
-	assert(kona_pt_busy(seen) && busy >= KONA_PT_FETCHING);
+	assert(kona_pt_busy(seen) && kona_pt_busy(busy));
 	/* PT-2. */
 	while (!kona_cas_acq_rel(&pt->entries[page], &seen, (seen & ~STATE_MASK) | busy))
 		;
+}
+
+/* Between the two idle states of a framed page. */
+static bool change_sight(struct kona_pagetable *pt, uint64_t page, uint64_t seen,
+			 enum kona_pt_state state)
+{
+	assert(kona_pt_framed(seen));
+	/* PT-2: acquire-release; who sees FRAME again sees all that was in the frame before. */
+	return kona_cas_acq_rel(&pt->entries[page], &seen, (seen & ~STATE_MASK) | state);
+}
+
+bool kona_pt_cool(struct kona_pagetable *pt, uint64_t page, uint64_t seen)
+{
+	return change_sight(pt, page, seen, KONA_PT_COOLING);
+}
+
+bool kona_pt_recall(struct kona_pagetable *pt, uint64_t page, uint64_t seen)
+{
+	return change_sight(pt, page, seen, KONA_PT_FRAME);
 }
 
 bool kona_pt_settle(struct kona_pagetable *pt, uint64_t page, uint64_t entry)
@@ -78,6 +101,11 @@ bool kona_pt_settle(struct kona_pagetable *pt, uint64_t page, uint64_t entry)
 	if (before & KONA_PT_WAITED)
 		syscall(SYS_futex, &pt->entries[page], FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 	return before & KONA_PT_TOUCHED;
+}
+
+bool kona_pt_wanted(const struct kona_pagetable *pt, uint64_t page)
+{
+	return kona_pt_load(pt, page) & MARKS;
 }
 
 /* Sets a mark on a busy entry. Returns the entry as it is then; idle: there was none to mark. */

@@ -2,11 +2,14 @@
 /*
  * The page table: one 64-bit atomic entry per 4 KiB page of VFMem, in one flat sparse array.
  *
- *    63            32 31    9   8   7   6   5   4  3    0
- *   +----------------+-------+---+---+---+---+---+------+
- *   | payload        | 0     | F | W | T | Z | S | state|
- *   +----------------+-------+---+---+---+---+---+------+
+ *    63          41 40          12 11     9   8   7   6   5   4  3    0
+ *   +--------------+--------------+---------+---+---+---+---+---+------+
+ *   | payload, low | delta        | payload,| F | W | T | Z | S | state|
+ *   |              |              | high    |   |   |   |   |   |      |
+ *   +--------------+--------------+---------+---+---+---+---+---+------+
  *    payload: local states: the page's frame number; REMOTE: the eviction clock when it left
+ *    delta: bytes from the page's address to its contents: its frame, or 0. Guards add it to the
+ *               address as it stands here (FMem lies above VFMem: it is never negative)
  *    S STALE    ABSENT, or local with Z: the store's bytes are not zero, so the next write-back
  *               sends every line
  *    F FAR      REMOTE, and busy since: a missing page's contents are in the store. (A forked child
@@ -15,11 +18,13 @@
  *    T TOUCHED  busy: a thread is stopped on the page; the owner must wake it (userfaultfd)
  *    W WAITED   busy: a thread sleeps in kona_pt_wait(); settling wakes it (futex)
  *
- * Protocol. An idle entry (ABSENT, REMOTE, INPLACE, LOST) changes only by kona_pt_claim(), which
- * makes it busy (FETCHING, COOLING, FLUSHING). The claimer alone owns a busy entry: it may step it
- * to another busy state and ends with kona_pt_settle(). Others may only leave a mark on it (touch,
- * wait). An array of zeros is a table of ABSENT pages: no initialisation, no memory for pages never
- * used.
+ * Guards hit entries whose state has bit 3 (RESIDENT).
+ *
+ * Protocol. An idle entry (ABSENT, REMOTE, LOST, COOLING, INPLACE, FRAME, OUTSIDE) changes by
+ * kona_pt_claim(), which makes it busy (FETCHING, VACATING, FLUSHING); beside that, FRAME and
+ * COOLING change into one another. The claimer alone owns a busy entry: it may step it to another
+ * busy state and ends with kona_pt_settle(). Others may only leave a mark on it (touch, wait). An
+ * array of zeros is a table of ABSENT pages: no initialisation, no memory for pages never used.
  */
 #ifndef KONA_RUNTIME_PAGETABLE_H
 #define KONA_RUNTIME_PAGETABLE_H
@@ -32,11 +37,14 @@
 enum kona_pt_state {
 	KONA_PT_ABSENT = 0,   /* reads as zeros, no store needed */
 	KONA_PT_REMOTE = 1,   /* only on memory nodes */
-	KONA_PT_INPLACE = 2,  /* mapped at its own address */
-	KONA_PT_LOST = 3,     /* every replica is gone */
-	KONA_PT_FETCHING = 4, /* busy: someone brings it in, or discards it */
-	KONA_PT_COOLING = 5,  /* busy: taken out of sight, contents still local */
+	KONA_PT_LOST = 2,     /* every replica is gone */
+	KONA_PT_COOLING = 3,  /* in its frame, out of the guards' sight: a touch brings it back */
+	KONA_PT_FETCHING = 4, /* busy: someone brings it in, moves it, or discards it */
+	KONA_PT_VACATING = 5, /* busy: leaves its own address, contents still local */
 	KONA_PT_FLUSHING = 6, /* busy: dirty lines are on their way */
+	KONA_PT_INPLACE = 8,  /* resident: mapped at its own address */
+	KONA_PT_FRAME = 9,    /* resident: in its frame; its own address is missing */
+	KONA_PT_OUTSIDE = 10, /* resident: the program mapped something of its own there */
 };
 
 #define KONA_PT_STALE	UINT64_C(0x10)
@@ -45,14 +53,26 @@ enum kona_pt_state {
 #define KONA_PT_WAITED	UINT64_C(0x80)
 #define KONA_PT_FAR	UINT64_C(0x100)
 
+#define KONA_PT_LOW_PAYLOAD_BITS 23
+#define KONA_PT_MOST_PAYLOAD	 ((UINT32_C(1) << (KONA_PT_LOW_PAYLOAD_BITS + 3)) - 1)
+
 struct kona_pagetable {
 	uint64_t *entries; /* Atomic, edges PT-1 and PT-2. Owned */
 	uint64_t pages;	   /* Immutable after init */
 };
 
+/* Without delta. Of the payload, 26 bits are kept. */
 static inline uint64_t kona_pt_entry(enum kona_pt_state state, uint64_t flags, uint32_t payload)
 {
-	return (uint64_t)payload << 32 | flags | state;
+	uint64_t high = payload >> KONA_PT_LOW_PAYLOAD_BITS & 7;
+
+	return (uint64_t)payload << 41 | high << 9 | flags | state;
+}
+
+/* In its frame, which is delta_bytes above the page. */
+static inline uint64_t kona_pt_frame_entry(uint64_t flags, uint32_t frame, uint64_t delta_bytes)
+{
+	return kona_pt_entry(KONA_PT_FRAME, flags, frame) | delta_bytes;
 }
 
 static inline enum kona_pt_state kona_pt_state(uint64_t entry)
@@ -62,12 +82,29 @@ static inline enum kona_pt_state kona_pt_state(uint64_t entry)
 
 static inline uint32_t kona_pt_payload(uint64_t entry)
 {
-	return (uint32_t)(entry >> 32);
+	return (uint32_t)(entry >> 41) | (uint32_t)(entry >> 9 & 7) << KONA_PT_LOW_PAYLOAD_BITS;
 }
 
 static inline bool kona_pt_busy(uint64_t entry)
 {
-	return kona_pt_state(entry) >= KONA_PT_FETCHING;
+	return (entry & 0xc) == KONA_PT_FETCHING;
+}
+
+static inline bool kona_pt_resident(uint64_t entry)
+{
+	return entry & 8;
+}
+
+/* A framed page's entry, out of the guards' sight. */
+static inline uint64_t kona_pt_cooled(uint64_t entry)
+{
+	return (entry & ~UINT64_C(0xf)) | KONA_PT_COOLING;
+}
+
+/* The contents are in the page's frame: entry = FRAME or COOLING. */
+static inline bool kona_pt_framed(uint64_t entry)
+{
+	return kona_pt_state(entry) == KONA_PT_FRAME || kona_pt_state(entry) == KONA_PT_COOLING;
 }
 
 /* Reserves the table for `pages` pages: 8 bytes of address space each. -ENOMEM. At start only. */
@@ -87,12 +124,20 @@ KONA_MUST_CHECK bool kona_pt_claim(struct kona_pagetable *pt, uint64_t page, uin
 /* Owner: from one busy state to another; marks, flags and payload stay. */
 void kona_pt_step(struct kona_pagetable *pt, uint64_t page, enum kona_pt_state busy);
 
+/* Takes a FRAME page, seen as `seen`, out of the guards' sight. False: it changed meanwhile. */
+KONA_MUST_CHECK bool kona_pt_cool(struct kona_pagetable *pt, uint64_t page, uint64_t seen);
+/* Brings a COOLING page back. False: it changed meanwhile. */
+KONA_MUST_CHECK bool kona_pt_recall(struct kona_pagetable *pt, uint64_t page, uint64_t seen);
+
 /*
  * Owner: makes the page idle with exactly `entry` and wakes those in kona_pt_wait(). True when the
  * page was touched meanwhile: the caller must wake (UFFDIO_WAKE, or by mapping the page) the
  * threads that are stopped on it. May make a system call; never blocks.
  */
 KONA_MUST_CHECK bool kona_pt_settle(struct kona_pagetable *pt, uint64_t page, uint64_t entry);
+
+/* Does somebody wait for the busy page? Owner: what is asked too early is told by settling. */
+bool kona_pt_wanted(const struct kona_pagetable *pt, uint64_t page);
 
 /* Leaves the TOUCHED mark on a busy page. False when it is idle: look again. */
 KONA_MUST_CHECK bool kona_pt_touch(struct kona_pagetable *pt, uint64_t page);

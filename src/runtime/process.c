@@ -23,6 +23,8 @@
 #include "runtime/config.h"
 #include "runtime/fatal.h"
 #include "runtime/fork.h"
+#include "runtime/guard.h"
+#include "runtime/hazard.h"
 #include "runtime/heir.h"
 #include "runtime/keeper.h"
 #include "runtime/os.h"
@@ -192,6 +194,8 @@ static void make_space(void)
 	open_lease(made);
 	open_space(made);
 	leave_spares(made);
+	kona_guard_attach(&made->space);
+	kona_hazard_enter(&made->space);
 	kona_store_release(&tenancy, made); /* PR-1 */
 }
 
@@ -244,6 +248,8 @@ void kona_process_become_child(struct kona_heir *new_heir)
 	kona_os_close(tenancy->keeper.death.descriptor);
 	kona_store_relaxed(&heir, new_heir); /* relaxed: the only thread */
 	kona_store_relaxed(&tenancy, NULL);  /* relaxed: the only thread */
+	kona_guard_attach(NULL);
+	kona_hazard_forked();
 	is_due = config.follow;
 }
 

@@ -20,8 +20,10 @@
 #include "base/units.h"
 #include "runtime/discard.h"
 #include "runtime/fatal.h"
+#include "runtime/inplace.h"
 #include "runtime/os.h"
 #include "runtime/space.h"
+#include "runtime/vacate.h"
 
 enum { FIRST_ROOM = 4096 };
 
@@ -212,13 +214,38 @@ static void say_no_more(int error)
 			  strerror(-error));
 }
 
-/* Protection changes wait for evictions of the range, which may be copying (vacate.c). */
+/* Where the kernel's protection is to be felt, guarded code must not go to frames. */
+static void keep_in_place(struct kona_space *space, uint64_t first, uint64_t pages, int protection)
+{
+	if (protection == (PROT_READ | PROT_WRITE))
+		return;
+	kona_space_shield(space, first, pages);
+	kona_inplace_enter_range(space, first, pages);
+}
+
+/* Of a range that is free, or about to be. Protection changes wait for evictions of the range,
+ * which may be copying (vacate.c). */
 static int protect(struct kona_space *space, uint64_t first, uint64_t pages, int protection)
 {
 	sigset_t signals;
 	int rc;
 
 	kona_space_lock(space, &signals);
+	rc = kona_os_mprotect(kona_space_address(space, first), pages * KONA_PAGE_BYTES, protection)
+		     ? -errno
+		     : 0;
+	kona_space_unlock(space, &signals);
+	return rc;
+}
+
+/* Of a range that may hold pages. */
+static int protect_in_use(struct kona_space *space, uint64_t first, uint64_t pages, int protection)
+{
+	sigset_t signals;
+	int rc;
+
+	kona_space_lock(space, &signals);
+	keep_in_place(space, first, pages, protection);
 	rc = kona_os_mprotect(kona_space_address(space, first), pages * KONA_PAGE_BYTES, protection)
 		     ? -errno
 		     : 0;
@@ -238,7 +265,7 @@ static int occupy_locked(struct kona_space *space, uint64_t index, uint64_t firs
 		say_no_more(rc);
 		return rc;
 	}
-	rc = protect(space, first, pages, protection);
+	rc = protect_in_use(space, first, pages, protection);
 	if (!rc)
 		carve(&space->region, index, first, pages);
 	return rc;
@@ -307,7 +334,7 @@ int kona_region_occupy(struct kona_space *space, uint64_t first, uint64_t pages,
 		return rc;
 	if (over)
 		kona_discard(space, first, pages);
-	return protect(space, first, pages, protection);
+	return protect_in_use(space, first, pages, protection);
 }
 
 int kona_region_protect(struct kona_space *space, uint64_t first, uint64_t pages, int protection)
@@ -323,7 +350,19 @@ int kona_region_protect(struct kona_space *space, uint64_t first, uint64_t pages
 			return -ENOMEM;
 		}
 	}
-	return protect(space, first, pages, protection);
+	return protect_in_use(space, first, pages, protection);
+}
+
+/* For guards these pages are at their own address; the runtime has nothing to do with them. */
+static void settle_outside(struct kona_space *space, uint64_t page)
+{
+	uint64_t entry;
+
+	do
+		entry = kona_pt_wait(&space->pt, page);
+	while (!kona_pt_claim(&space->pt, page, entry, KONA_PT_FETCHING));
+	/* What the store holds is of an earlier life. */
+	kona_vacate_keep(space, page, kona_pt_entry(KONA_PT_OUTSIDE, KONA_PT_STALE, 0));
 }
 
 void kona_region_lend(struct kona_space *space, uint64_t first, uint64_t pages)
@@ -331,6 +370,8 @@ void kona_region_lend(struct kona_space *space, uint64_t first, uint64_t pages)
 	pthread_mutex_lock(&space->region.lock);
 	space->region.lent = true;
 	pthread_mutex_unlock(&space->region.lock);
+	for (uint64_t i = 0; i < pages; i++)
+		settle_outside(space, first + i);
 }
 
 /* Closes a range before it is discarded, so that nobody writes between that and its next owner.

@@ -16,26 +16,45 @@
  * No huge pages (a page is the unit of everything here); not in core dumps, where missing pages
  * would be zeros; not inherited by forks that are not announced (fork.c).
  */
-static int reserve(struct kona_space *space, void *at, size_t bytes, int flags, void **ret_base)
-{
-	void *base = kona_os_mmap(at, bytes, PROT_NONE,
-				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0);
-
-	if (base == MAP_FAILED)
-		return -ENOMEM;
-	kona_os_madvise(base, bytes, MADV_NOHUGEPAGE);
-	kona_os_madvise(base, bytes, MADV_DONTDUMP);
-	kona_os_madvise(base, bytes, MADV_DONTFORK);
-	*ret_base = base;
-	return kona_uffd_register(space->uffd, base, bytes, space->write_protect);
-}
-
 int kona_space_reserve(struct kona_space *space, uint64_t first, uint64_t pages)
 {
-	void *base;
+	size_t bytes = pages * KONA_PAGE_BYTES;
+	void *start = kona_os_mmap(kona_space_address(space, first), bytes, PROT_NONE,
+				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 
-	return reserve(space, kona_space_address(space, first), pages * KONA_PAGE_BYTES, MAP_FIXED,
-		       &base);
+	if (start == MAP_FAILED)
+		return -ENOMEM;
+	kona_os_madvise(start, bytes, MADV_NOHUGEPAGE);
+	kona_os_madvise(start, bytes, MADV_DONTDUMP);
+	kona_os_madvise(start, bytes, MADV_DONTFORK);
+	return kona_uffd_register(space->uffd, start, bytes, space->write_protect);
+}
+
+/* VFMem, and FMem right above it, which starts on a huge page. The kernel fills FMem by huge pages
+ * where it can; pages of frames move, so it is inherited by nobody. */
+static int reserve_all(struct kona_space *space)
+{
+	size_t vfmem = space->pages * KONA_PAGE_BYTES, huge = KONA_FRAME_CHUNK * KONA_PAGE_BYTES;
+	size_t fmem = kona_frames_bytes(&space->frames), whole = vfmem + fmem + huge;
+	char *start = kona_os_mmap(NULL, whole, PROT_NONE,
+				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *frames;
+
+	if (start == MAP_FAILED)
+		return -ENOMEM;
+	frames = (char *)kona_round_up((uintptr_t)start + vfmem, huge);
+	space->base = frames - vfmem;
+	if (kona_os_mprotect(frames, fmem, PROT_READ | PROT_WRITE))
+		return -ENOMEM;
+	kona_os_madvise(frames, fmem, MADV_HUGEPAGE);
+	kona_os_madvise(frames, fmem, MADV_DONTDUMP);
+	kona_os_madvise(frames, fmem, MADV_DONTFORK);
+	space->line_marks = kona_os_alloc((vfmem + fmem) / KONA_LINE_BYTES);
+	if (!space->line_marks)
+		return -ENOMEM;
+	kona_frames_place(&space->frames, frames, space->uffd,
+			  space->line_marks + vfmem / KONA_LINE_BYTES);
+	return kona_space_reserve(space, 0, space->pages);
 }
 
 static int init_parts(struct kona_space *space, const struct kona_space_options *options)
@@ -71,13 +90,14 @@ int kona_space_init(struct kona_space *space, const struct kona_space_options *o
 	};
 	pthread_mutex_init(&space->write_back, NULL);
 	space->slab_local = kona_os_alloc(space->pages / space->slab_pages * sizeof(uint32_t));
-	if (!space->slab_local)
+	space->shield = kona_os_alloc(space->pages / KONA_SHIELD_PAGES + 1);
+	if (!space->slab_local || !space->shield)
 		return -ENOMEM;
 	rc = init_parts(space, options);
 	if (!rc)
 		rc = kona_uffd_open(&space->uffd);
 	if (!rc)
-		rc = reserve(space, NULL, space->pages * KONA_PAGE_BYTES, 0, (void **)&space->base);
+		rc = reserve_all(space);
 	if (!rc)
 		rc = kona_evict_init(space);
 	if (!rc)
@@ -101,11 +121,39 @@ void kona_space_lock(struct kona_space *space, sigset_t *ret_signals)
 	kona_store_relaxed(&space->foreign, true); /* relaxed: a hint to fetch */
 }
 
+bool kona_space_try_lock(struct kona_space *space, sigset_t *ret_signals)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, ret_signals);
+	if (!pthread_mutex_trylock(&space->write_back)) {
+		kona_store_relaxed(&space->foreign, true); /* relaxed: a hint to fetch */
+		return true;
+	}
+	pthread_sigmask(SIG_SETMASK, ret_signals, NULL);
+	return false;
+}
+
 void kona_space_unlock(struct kona_space *space, const sigset_t *signals)
 {
 	kona_store_relaxed(&space->foreign, false); /* relaxed: a hint to fetch */
 	pthread_mutex_unlock(&space->write_back);
 	pthread_sigmask(SIG_SETMASK, signals, NULL);
+}
+
+void kona_space_expect_guards(struct kona_space *space)
+{
+	kona_store_relaxed(&space->guarded, true); /* relaxed: set only */
+	if (space->store->ops->expect_guards)
+		space->store->ops->expect_guards(space->store);
+}
+
+void kona_space_shield(struct kona_space *space, uint64_t first, uint64_t pages)
+{
+	for (uint64_t i = first / KONA_SHIELD_PAGES; i <= (first + pages - 1) / KONA_SHIELD_PAGES;
+	     i++)
+		kona_store_relaxed(&space->shield[i], 1); /* relaxed: see kona_space_shielded() */
 }
 
 void kona_space_wake(struct kona_space *space, uint64_t page)

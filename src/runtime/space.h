@@ -2,15 +2,20 @@
 /*
  * A space: one VFMem range with all that serves it. The stages of both walks work on it:
  *
- *   fetch walk:       fault -> fetch -> (transport)      access of a missing page
- *   write-back walk:  dirty -> evict -> (transport)      no frame is free
+ *   fetch walk:       guard -> fetch-frame -> (transport)    guarded code misses
+ *                     fault -> fetch -> (transport)          other code touches a missing page
+ *   write-back walk:  evict -> cool, vacate -> dirty -> (transport)    no frame is free
  *   beside them:      discard                            the program frees memory
+ *                     inplace                            a page goes from its frame to its address
  *
- * Threads: the fault handler and the evictor, one of each; the program's threads in discard, region
- * and fork.
+ * Threads: the fault handler and the evictor, one of each; the program's threads in guard, discard,
+ * region and fork.
+ *
+ * Addresses: one reservation, VFMem, and FMem (frame.h) right above it.
  *
  * Locks, in the order in which they are taken (fork takes all):
  *   region lock (region.h) -> broker lock (broker.h) -> write-back lock (below)
+ *     -> registry of guarding threads (hazard.h)
  * The fault handler takes none of them: whoever holds one may be waiting for the handler.
  */
 #ifndef KONA_RUNTIME_SPACE_H
@@ -22,6 +27,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/atomic.h"
 #include "base/compiler.h"
 #include "base/units.h"
 #include "runtime/dirty.h"
@@ -56,6 +62,9 @@ struct kona_space {
 	struct kona_dirty dirty;      /* Immutable after init */
 	struct kona_pagetable pt;
 	struct kona_frames frames;
+	uint8_t *line_marks;  /* of VFMem and FMem: set by guards (frame.h). Immutable after init */
+	uint8_t *shield;      /* per SHIELD_PAGES: no frames there. Atomic, no edge: set only */
+	bool guarded;	      /* guards missed already. Atomic, no edge: set only */
 	uint32_t *slab_local; /* local pages per slab. Atomic, no edge: lets the hand skip slabs */
 
 	/*
@@ -87,10 +96,30 @@ KONA_MUST_CHECK int kona_space_reserve(struct kona_space *space, uint64_t first,
  * lock. */
 void kona_space_lock(struct kona_space *space, sigset_t *ret_signals);
 void kona_space_unlock(struct kona_space *space, const sigset_t *signals);
+/* False: another thread has the lock. */
+KONA_MUST_CHECK bool kona_space_try_lock(struct kona_space *space, sigset_t *ret_signals);
+
+/* The first guard missed: from now on it pays to have the store mapped. Any thread. */
+void kona_space_expect_guards(struct kona_space *space);
+
+/*
+ * Pages in whose neighbourhood (2 MiB) a mapping is not plainly readable and writable are not
+ * brought into frames, where the kernel's protection would not hold: guarded code uses them at
+ * their own address.
+ */
+void kona_space_shield(struct kona_space *space, uint64_t first, uint64_t pages);
+
+enum { KONA_SHIELD_PAGES = 512 };
 
 static inline bool kona_space_contains(const struct kona_space *space, const void *address)
 {
 	return (uintptr_t)address - (uintptr_t)space->base < space->pages * KONA_PAGE_BYTES;
+}
+
+static inline bool kona_space_shielded(const struct kona_space *space, uint64_t page)
+{
+	/* relaxed: whoever changes a protection deals with the pages that are there (region.c) */
+	return kona_load_relaxed(&space->shield[page / KONA_SHIELD_PAGES]);
 }
 
 static inline char *kona_space_address(const struct kona_space *space, uint64_t page)
@@ -101,6 +130,15 @@ static inline char *kona_space_address(const struct kona_space *space, uint64_t 
 static inline uint64_t kona_space_page(const struct kona_space *space, const void *address)
 {
 	return ((uintptr_t)address - (uintptr_t)space->base) / KONA_PAGE_BYTES;
+}
+
+/* The entry of a page that is in `frame`. */
+static inline uint64_t kona_space_frame_entry(const struct kona_space *space, uint64_t page,
+					      uint32_t frame, uint64_t flags)
+{
+	return kona_pt_frame_entry(flags, frame,
+				   (uint64_t)(kona_frame_address(&space->frames, frame) -
+					      kona_space_address(space, page)));
 }
 
 /* Lets the threads that are stopped on the page fault again. Any thread. */

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #define KONA_STATS_MAGIC   UINT64_C(0x7374617473414e4b)
-#define KONA_STATS_VERSION 1
+#define KONA_STATS_VERSION 2
 
 enum {
 	KONA_STATS_BLOCKS = 256,
@@ -26,13 +26,18 @@ struct kona_stats {
 	char program[KONA_STATS_NAME_BYTES];
 	uint64_t faults_missing; /* page-fault messages handled */
 	uint64_t faults_wp;	 /* write-protect faults, mode wp only */
+	uint64_t guard_misses;	 /* misses of guards that fetched */
 	uint64_t fetched_pages;	 /* read from the store */
 	uint64_t fetched_bytes;
-	uint64_t zero_filled_pages; /* mapped as zeros, no store involved */
-	uint64_t prefetched_pages;  /* of both: mapped around a fault, not asked for */
+	uint64_t zero_filled_pages;   /* mapped as zeros, no store involved */
+	uint64_t prefetched_pages;    /* of both: brought in around a miss, not asked for */
+	uint64_t prefetch_used_pages; /* of the guard path's: touched before they left */
 	uint64_t evicted_pages;
 	uint64_t evicted_clean_pages; /* of those: nothing was written back */
 	uint64_t recalled_pages;      /* touched while on their way out, brought back */
+	uint64_t held_pages;	      /* should have left, but a guard might be using them */
+	uint64_t moved_in_place;      /* from the frame to the page's own address: unguarded code */
+	uint64_t moved_to_frame;      /* and back */
 	uint64_t written_back_bytes;  /* what crossed the transport, headers included */
 	uint64_t dirty_lines;	      /* lines found changed at eviction */
 	uint64_t discarded_pages;     /* freed: never written back */
@@ -56,7 +61,7 @@ struct kona_stats_area {
 	struct kona_stats blocks[KONA_STATS_BLOCKS];
 };
 
-static_assert(sizeof(struct kona_stats) == 40 + 22 * 8, "shared layout");
+static_assert(sizeof(struct kona_stats) == 40 + 27 * 8, "shared layout");
 static_assert(sizeof(struct kona_stats_area) == 16 + KONA_STATS_BLOCKS * sizeof(struct kona_stats),
 	      "shared layout");
 

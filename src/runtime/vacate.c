@@ -117,7 +117,7 @@ static int move_stubborn(struct kona_space *space, uint32_t index, int reason)
 		reason = copy_out(space, index);
 	switch (reason) {
 	case 0:
-		victim->moved = true;
+		victim->content = kona_vacate_staged(space, index);
 		return 0;
 	case -EAGAIN:
 		return -EAGAIN;
@@ -141,8 +141,8 @@ static int move_run(struct kona_space *space, uint32_t first, uint32_t end, uint
 					(size_t)(end - first) * KONA_PAGE_BYTES, &bytes);
 
 		kona_add_relaxed(&space->stats->system_calls, 1); /* relaxed: a figure */
-		for (size_t i = 0; i < bytes / KONA_PAGE_BYTES; i++)
-			space->evict.victims[first++].moved = true;
+		for (size_t i = 0; i < bytes / KONA_PAGE_BYTES; i++, first++)
+			space->evict.victims[first].content = kona_vacate_staged(space, first);
 		if (first == end)
 			break;
 		if (rc != -EAGAIN)
@@ -163,15 +163,15 @@ int kona_vacate(struct kona_space *space)
 	uint32_t next = 0;
 	int rc = 0;
 
-	while (next < evict->count && !rc) {
+	while (next < evict->count && !evict->victims[next].content && !rc) {
 		uint32_t end = next + 1;
 
-		while (end < evict->count &&
+		while (end < evict->count && !evict->victims[end].content &&
 		       evict->victims[end].page == evict->victims[end - 1].page + 1)
 			end++;
 		rc = move_run(space, next, end, &next);
 	}
-	for (; next < evict->count; next++)
+	for (; next < evict->count && !evict->victims[next].content; next++)
 		kona_vacate_keep(space, evict->victims[next].page, evict->victims[next].entry);
 	return rc;
 }

@@ -12,9 +12,10 @@
 struct kona_space;
 
 /*
- * Moves the victims of space->evict into the staging area and marks them `moved`; those that cannot
- * leave are settled as they were. Afterwards nobody can write a moved page. The caller holds the
- * write-back lock. 0, or -EAGAIN when a fork event stopped it half-way.
+ * Moves the victims of space->evict that have no contents so far into the staging area, each to its
+ * index, and tells where; those that cannot leave are settled as they were. (Framed pages, which
+ * need not move, stand behind the others.) Afterwards nobody can write a moved page. The caller
+ * holds the write-back lock. 0, or -EAGAIN when a fork event stopped it half-way.
  */
 KONA_MUST_CHECK int kona_vacate(struct kona_space *space);
 

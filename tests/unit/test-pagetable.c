@@ -39,18 +39,18 @@ static void a_fresh_table_is_absent_everywhere(void **state)
 
 static void flags_and_payload_survive_the_walk(void **state)
 {
-	uint64_t inplace = kona_pt_entry(KONA_PT_INPLACE, KONA_PT_STALE | KONA_PT_ZERO, 0xdeadbeef);
+	uint64_t inplace = kona_pt_entry(KONA_PT_INPLACE, KONA_PT_STALE | KONA_PT_ZERO, 0x3adbeef);
 	uint64_t busy;
 
 	assert_true(kona_pt_claim(&pt, 7, 0, KONA_PT_FETCHING));
 	assert_false(kona_pt_claim(&pt, 7, 0, KONA_PT_FETCHING));
 	assert_false(kona_pt_settle(&pt, 7, inplace));
-	assert_true(kona_pt_claim(&pt, 7, inplace, KONA_PT_COOLING));
+	assert_true(kona_pt_claim(&pt, 7, inplace, KONA_PT_VACATING));
 	assert_true(kona_pt_touch(&pt, 7));
 	kona_pt_step(&pt, 7, KONA_PT_FLUSHING);
 	busy = kona_pt_load(&pt, 7);
 	assert_int_equal(kona_pt_state(busy), KONA_PT_FLUSHING);
-	assert_int_equal(kona_pt_payload(busy), 0xdeadbeef);
+	assert_int_equal(kona_pt_payload(busy), 0x3adbeef);
 	assert_true(busy & KONA_PT_STALE && busy & KONA_PT_ZERO && busy & KONA_PT_TOUCHED);
 	assert_true(kona_pt_settle(&pt, 7, kona_pt_entry(KONA_PT_REMOTE, 0, 5)));
 	assert_int_equal(kona_pt_load(&pt, 7), kona_pt_entry(KONA_PT_REMOTE, 0, 5));
@@ -78,7 +78,7 @@ static void *contend(void *seed)
 			kona_add_relaxed(&touches, kona_pt_touch(&pt, page));
 			continue;
 		}
-		if (!kona_pt_claim(&pt, page, entry, KONA_PT_COOLING))
+		if (!kona_pt_claim(&pt, page, entry, KONA_PT_VACATING))
 			continue;
 		owned[page - 100]++;
 		kona_pt_step(&pt, page, KONA_PT_FLUSHING);

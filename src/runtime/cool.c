@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The queue between the clock hand and write-back (evict -> cool).
+ *
+ * Pages that were brought in ahead are COOLING from the start, and not in the queue: the hand puts
+ * them there when it meets them. A page that came back stays in the queue as a stale number, which
+ * harvesting drops; so it may leave a little early when it cools again.
+ *
+ * State: the ring, under the write-back lock. What can fail: its memory, at start.
+ */
+#include "runtime/cool.h"
+
+#include <errno.h>
+
+#include "runtime/os.h"
+#include "runtime/space.h"
+
+enum { SHARE = 8 }; /* of the frames cool at a time */
+
+int kona_cool_init(struct kona_space *space)
+{
+	struct kona_cooling *cooling = &space->evict.cooling;
+
+	cooling->room = space->frames.count + KONA_FRAME_OVERDRAFT;
+	cooling->target = space->frames.count / SHARE;
+	cooling->pages = kona_os_alloc(cooling->room * sizeof(*cooling->pages));
+	return cooling->pages ? 0 : -ENOMEM;
+}
+
+static bool is_full(const struct kona_cooling *cooling)
+{
+	return cooling->count == cooling->room;
+}
+
+uint32_t kona_cool_down(struct kona_space *space, uint64_t page, uint64_t seen)
+{
+	struct kona_cooling *cooling = &space->evict.cooling;
+
+	if (is_full(cooling))
+		return 0;
+	if (kona_pt_state(seen) == KONA_PT_FRAME && !kona_pt_cool(&space->pt, page, seen))
+		return 0;
+	cooling->pages[(cooling->first + cooling->count++) % cooling->room] = (uint32_t)page;
+	return 1;
+}
+
+static uint64_t take_oldest(struct kona_cooling *cooling)
+{
+	uint64_t page = cooling->pages[cooling->first];
+
+	cooling->first = (cooling->first + 1) % cooling->room;
+	cooling->count--;
+	return page;
+}
+
+void kona_cool_harvest(struct kona_space *space, uint32_t most, bool eager)
+{
+	struct kona_evict *evict = &space->evict;
+	uint32_t stays = eager ? 0 : evict->cooling.target;
+
+	while (most && evict->cooling.count > stays && evict->count < KONA_EVICT_BATCH) {
+		uint64_t page = take_oldest(&evict->cooling);
+		uint64_t entry = kona_pt_load(&space->pt, page);
+
+		if (kona_pt_state(entry) != KONA_PT_COOLING ||
+		    !kona_pt_claim(&space->pt, page, entry, KONA_PT_FLUSHING))
+			continue;
+		evict->victims[evict->count++] = (struct kona_victim){
+			.page = page,
+			.entry = entry,
+			.content = kona_frame_address(&space->frames, kona_pt_payload(entry)),
+		};
+		most--;
+	}
+}

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The registry of threads that run guards, and the walk over their slots (guard -> hazard <- evict,
+ * discard).
+ *
+ * State: the list of threads and the gate. Lock: the registry's, the last in the order of locks.
+ * What can fail: membarrier(2), which is the end of the program: without it no frame may be reused.
+ */
+#include "runtime/hazard.h"
+
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/atomic.h"
+#include "runtime/fatal.h"
+#include "runtime/space.h"
+
+static_assert(KONA_HELD_BITS == 1 << 15, "kona_held_bit()");
+
+__thread struct kona_guard kona_guard_self;
+
+static __thread struct kona_hazard self;
+static __thread bool entered;
+
+static struct {
+	pthread_mutex_t lock;
+	struct kona_hazard *threads; /* Guarded by lock */
+	uint32_t gate;		     /* closings. Atomic, edge GU-2 */
+	bool barrier_ready;	     /* Guarded by lock */
+} registry = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void barrier(void)
+{
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0))
+		kona_fatal("membarrier: %s", strerror(errno));
+}
+
+static void prepare_barrier_locked(void)
+{
+	if (registry.barrier_ready)
+		return;
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0))
+		kona_fatal("membarrier: %s", strerror(errno));
+	registry.barrier_ready = true;
+}
+
+static void link_locked(struct kona_hazard *hazard)
+{
+	hazard->next = registry.threads;
+	hazard->previous = &registry.threads;
+	if (hazard->next)
+		hazard->next->previous = &hazard->next;
+	registry.threads = hazard;
+}
+
+void kona_hazard_enter(struct kona_space *space)
+{
+	struct kona_guard *guard = &kona_guard_self;
+
+	if (entered)
+		return;
+	self = (struct kona_hazard){.guard = guard, .size_bytes = space->pages * KONA_PAGE_BYTES};
+	guard->base = (uintptr_t)space->base;
+	guard->table = space->pt.entries - ((uintptr_t)space->base >> KONA_PAGE_SHIFT);
+	guard->dirty = space->line_marks - ((uintptr_t)space->base / KONA_LINE_BYTES);
+	pthread_mutex_lock(&registry.lock);
+	prepare_barrier_locked();
+	link_locked(&self);
+	pthread_mutex_unlock(&registry.lock);
+	/* Last: from here on guards translate, and their slots are walked. */
+	guard->size_bytes = self.size_bytes;
+	entered = true;
+}
+
+void kona_hazard_leave(void)
+{
+	if (!entered)
+		return;
+	entered = false;
+	kona_guard_self.size_bytes = 0;
+	pthread_mutex_lock(&registry.lock);
+	*self.previous = self.next;
+	if (self.next)
+		self.next->previous = self.previous;
+	pthread_mutex_unlock(&registry.lock);
+}
+
+void kona_hazard_forked(void)
+{
+	pthread_mutex_init(&registry.lock, NULL);
+	registry.threads = NULL;
+	registry.barrier_ready = false;
+	kona_store_relaxed(&registry.gate, 0); /* relaxed: the only thread */
+	entered = false;
+	kona_guard_self.size_bytes = 0;
+}
+
+struct kona_hazard *kona_hazard_self(void)
+{
+	return entered ? &self : NULL;
+}
+
+/* --- the walk ----------------------------------------------------------------------------------*/
+
+static void hold(struct kona_held *held, const uintptr_t *slots, uintptr_t first_page)
+{
+	for (int i = 0; i < KONA_GUARD_SLOTS; i++) {
+		/* GU-1: acquire, for the slots are looked at in order (hazard.h). */
+		uintptr_t slot = kona_load_acquire(&slots[i]);
+		uint64_t bit;
+
+		if (!slot)
+			continue;
+		bit = kona_held_bit(slot - first_page);
+		held->bits[bit / 64] |= UINT64_C(1) << bit % 64;
+	}
+}
+
+void kona_hazard_collect(struct kona_space *space, struct kona_held *held)
+{
+	uintptr_t first_page = (uintptr_t)space->base >> KONA_PAGE_SHIFT;
+
+	memset(held, 0, sizeof(*held));
+	pthread_mutex_lock(&registry.lock);
+	if (registry.threads) {
+		barrier(); /* GU-1: pairs with the slot store of kona_guard_delta() */
+		kona_add_relaxed(&space->stats->system_calls, 1); /* relaxed: a figure */
+	}
+	for (const struct kona_hazard *thread = registry.threads; thread; thread = thread->next) {
+		hold(held, thread->guard->slots, first_page);
+		for (int i = 0; i < KONA_HAZARD_DEPTH; i++)
+			hold(held, thread->saved[i], first_page);
+	}
+	pthread_mutex_unlock(&registry.lock);
+}
+
+/* --- signals -----------------------------------------------------------------------------------*/
+
+static void copy_slots(uintptr_t *to, const uintptr_t *from)
+{
+	for (int i = 0; i < KONA_GUARD_SLOTS; i++)
+		/* GU-1: release, pairs with the acquire in hold(): in order. */
+		kona_store_release(&to[i], from[i]);
+}
+
+static bool was_left(const struct kona_hazard *hazard, uint32_t index, uintptr_t frame,
+		     bool alternate)
+{
+	if (hazard->handlers[index].alternate != alternate)
+		return !alternate;
+	return hazard->handlers[index].frame <= frame;
+}
+
+/* Forgets handlers that were left by longjmp(). */
+static void forget_left(struct kona_hazard *hazard, uintptr_t frame, bool alternate)
+{
+	uint32_t known = hazard->depth < KONA_HAZARD_DEPTH ? hazard->depth : KONA_HAZARD_DEPTH;
+	uint32_t left = known;
+
+	while (left && was_left(hazard, left - 1, frame, alternate))
+		left--;
+	if (left == known)
+		return;
+	hazard->depth = left;
+	hazard->guard->size_bytes = hazard->size_bytes;
+}
+
+void kona_hazard_save(struct kona_hazard *hazard, uintptr_t frame, bool alternate)
+{
+	forget_left(hazard, frame, alternate);
+	if (hazard->depth < KONA_HAZARD_DEPTH) {
+		copy_slots(hazard->saved[hazard->depth], hazard->guard->slots);
+		hazard->handlers[hazard->depth].frame = frame;
+		hazard->handlers[hazard->depth].alternate = alternate;
+	} else {
+		hazard->guard->size_bytes = 0;
+	}
+	hazard->depth++;
+}
+
+void kona_hazard_restore(struct kona_hazard *hazard)
+{
+	hazard->depth--;
+	if (hazard->depth < KONA_HAZARD_DEPTH)
+		copy_slots(hazard->guard->slots, hazard->saved[hazard->depth]);
+	if (hazard->depth <= KONA_HAZARD_DEPTH)
+		hazard->guard->size_bytes = hazard->size_bytes;
+}
+
+/* --- the gate ----------------------------------------------------------------------------------*/
+
+void kona_hazard_close_gate(void)
+{
+	kona_add_relaxed(&registry.gate, 1); /* relaxed: the barrier below orders it */
+	pthread_mutex_lock(&registry.lock);
+	if (registry.threads)
+		barrier(); /* GU-2: pairs with the store in kona_hazard_begin_miss() */
+	for (struct kona_hazard *thread = registry.threads; thread; thread = thread->next)
+		while (thread != &self && kona_load_acquire(&thread->missing)) /* GU-2 */
+			sched_yield();
+	pthread_mutex_unlock(&registry.lock);
+}
+
+void kona_hazard_open_gate(void)
+{
+	kona_sub_relaxed(&registry.gate, 1); /* relaxed: those who wait look again */
+}
+
+bool kona_hazard_gate_closed(void)
+{
+	return kona_load_acquire(&registry.gate); /* GU-2 */
+}
+
+void kona_hazard_begin_miss(struct kona_hazard *hazard)
+{
+	for (;;) {
+		/* GU-2: release; store then load, unfenced; pairs with the barrier in
+		 * kona_hazard_close_gate(). */
+		kona_store_release(&hazard->missing, 1);
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+		if (KONA_LIKELY(!kona_hazard_gate_closed()))
+			return;
+		kona_store_release(&hazard->missing, 0); /* GU-2 */
+		usleep(50);
+	}
+}
+
+void kona_hazard_end_miss(struct kona_hazard *hazard)
+{
+	kona_store_release(&hazard->missing, 0); /* GU-2 */
+	if (KONA_LIKELY(!hazard->deferred))
+		return;
+	hazard->deferred = false;
+	pthread_sigmask(SIG_SETMASK, &hazard->unblocked, NULL);
+}

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The guard path on the real engine with a store of its own, in a process per test, with far more
+ * data than frames.
+ *
+ * Catches: a guarded write lost or a stale line read back after any number of evictions; a frame
+ * reused under a translation; pages that are lost on their way between frame and address; dirty
+ * lines missed where guarded and unguarded code write the same page; memory beyond the budget; a
+ * trend that prefetch does not find, and one that it finds in random accesses.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include <kona/guard.h>
+
+#include "base/atomic.h"
+#include "runtime/discard.h"
+#include "runtime/fatal.h"
+#include "runtime/guard.h"
+#include "runtime/hazard.h"
+#include "runtime/space.h"
+
+enum {
+	SLAB_BYTES = 4 << 20,
+	SPACE_BYTES = 256 << 20,
+	LOCAL_BYTES = 3 << 20, /* some 650 frames */
+	DATA_PAGES = 4096,
+	WORDS = KONA_PAGE_BYTES / 8,
+	THREADS = 4,
+	ROUNDS = 200000,
+};
+
+/* In the child process an assertion that fails must not jump into cmocka. */
+#define CHECK(condition)                                                                \
+	do {                                                                            \
+		if (!(condition)) {                                                     \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+			_exit(1);                                                       \
+		}                                                                       \
+	} while (0)
+
+static struct kona_transport shm;
+static struct kona_stats stats;
+static struct kona_space space;
+
+static int grow(void *context, uint64_t first, uint64_t count)
+{
+	int descriptor = memfd_create("grant", MFD_CLOEXEC);
+
+	if (descriptor < 0 || ftruncate(descriptor, (off_t)(count * SLAB_BYTES)))
+		return -errno;
+	kona_transport_shm_attach(&shm, first, count, descriptor);
+	return 0;
+}
+
+static uint64_t *make_data(enum kona_dirty_mode mode, uint64_t pages)
+{
+	struct kona_space_options options = {
+		.size_bytes = SPACE_BYTES,
+		.slab_bytes = SLAB_BYTES,
+		.local_bytes = mode == KONA_DIRTY_TWIN ? 2 * LOCAL_BYTES : LOCAL_BYTES,
+		.dirty_mode = mode,
+		.store = &shm,
+		.stats = &stats,
+		.grower = {grow, NULL, 4},
+	};
+	uint64_t *data;
+
+	kona_fatal_init();
+	CHECK(!kona_transport_shm_init(&shm, SLAB_BYTES, SPACE_BYTES / SLAB_BYTES));
+	CHECK(!kona_space_init(&space, &options));
+	kona_guard_attach(&space);
+	kona_hazard_enter(&space);
+	data = kona_region_alloc(&space, pages, 1, PROT_READ | PROT_WRITE);
+	CHECK(data);
+	return data;
+}
+
+static uint64_t next_random(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
+}
+
+static uint64_t get(const uint64_t *p)
+{
+	return *(const uint64_t *)kona_guard_load(p, 0);
+}
+
+static void put(uint64_t *p, uint64_t value)
+{
+	*(uint64_t *)kona_guard_store(p, 1) = value;
+}
+
+/* Each thread owns one word of every line, so that lines are shared and words are not. */
+struct worker {
+	uint64_t *data;
+	uint64_t number;
+	uint64_t *model;
+	uint32_t unguarded; /* of 256 accesses */
+};
+
+static uint64_t *word_of(const struct worker *worker, uint64_t line)
+{
+	return worker->data + line * 8 + worker->number;
+}
+
+static void *work(void *argument)
+{
+	struct worker *worker = argument;
+	uint64_t random = (worker->number + 1) * UINT64_C(88172645463325252),
+		 lines = DATA_PAGES * 64;
+
+	kona_hazard_enter(&space);
+	for (int i = 0; i < ROUNDS; i++) {
+		uint64_t line = next_random(&random) % lines;
+		uint64_t *word = word_of(worker, line);
+		bool unguarded = (random >> 32 & 255) < worker->unguarded;
+
+		CHECK((unguarded ? *word : get(word)) == worker->model[line]);
+		if (random >> 50 & 1)
+			continue;
+		worker->model[line] = random >> 60 ? random : 0;
+		if (unguarded)
+			*word = worker->model[line];
+		else
+			put(word, worker->model[line]);
+	}
+	for (uint64_t line = 0; line < lines; line++)
+		CHECK(get(word_of(worker, line)) == worker->model[line]);
+	kona_hazard_leave();
+	return NULL;
+}
+
+static void many_threads(enum kona_dirty_mode mode, uint32_t unguarded)
+{
+	static uint64_t models[THREADS][DATA_PAGES * 64];
+	struct worker workers[THREADS];
+	pthread_t threads[THREADS];
+	uint64_t *data = make_data(mode, DATA_PAGES);
+
+	for (uint64_t i = 0; i < THREADS; i++) {
+		workers[i] = (struct worker){data, i, models[i], unguarded};
+		CHECK(!pthread_create(&threads[i], NULL, work, &workers[i]));
+	}
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	CHECK(stats.guard_misses > ROUNDS / 4);
+	CHECK(stats.evicted_pages > DATA_PAGES);
+	CHECK(stats.local_pages_peak <= space.frames.count);
+}
+
+static void guarded(void)
+{
+	many_threads(KONA_DIRTY_LINES, 0);
+	CHECK(stats.faults_missing == 0);
+	CHECK(stats.moved_in_place == 0);
+	/* One word changes at a time: far fewer bytes leave than pages. */
+	CHECK(stats.written_back_bytes < stats.evicted_pages * KONA_PAGE_BYTES / 4);
+}
+
+static void mixed_lines(void)
+{
+	many_threads(KONA_DIRTY_LINES, 2);
+	CHECK(stats.moved_in_place > 0);
+	CHECK(stats.faults_missing > 0);
+}
+
+static void mixed_twin(void)
+{
+	many_threads(KONA_DIRTY_TWIN, 2);
+}
+
+static void mixed_wp(void)
+{
+	many_threads(KONA_DIRTY_WP, 2);
+}
+
+/* A translation is held while its page is thrown at every occasion out of its frame. */
+static void translation_outlives_moves(void)
+{
+	uint64_t *data = make_data(KONA_DIRTY_LINES, DATA_PAGES);
+	uint64_t *held = kona_guard_store(data, 2);
+
+	for (uint64_t i = 0; i < 2 * DATA_PAGES; i++) {
+		*held = i;	       /* in its frame, or by a fault */
+		CHECK(get(data) == i); /* in sight, wherever it is */
+		if (i % 16 == 0)
+			CHECK(*data == i);			   /* unguarded: goes in place */
+		put(&data[(i % (DATA_PAGES - 1) + 1) * WORDS], i); /* pushes it out */
+		held = kona_guard_store(data, 2);
+	}
+	CHECK(stats.moved_in_place > 0);
+}
+
+/* The old translation itself is used after the page went in place, and finds it in its frame. */
+static void stale_translation_brings_it_back(void)
+{
+	uint64_t *data = make_data(KONA_DIRTY_LINES, DATA_PAGES);
+	uint64_t *held = kona_guard_store(data, 2);
+
+	for (uint64_t i = 0; i < 100; i++) {
+		*held = i;	   /* faults at the frame */
+		CHECK(*data == i); /* faults at the page */
+	}
+	CHECK(stats.moved_in_place >= 99 && stats.moved_to_frame >= 99);
+	for (uint64_t i = 1; i < DATA_PAGES; i++)
+		put(&data[i * WORDS], i);
+	CHECK(get(data) == 99);
+}
+
+static void discarded(void)
+{
+	uint64_t *data = make_data(KONA_DIRTY_LINES, DATA_PAGES);
+	uint64_t page = kona_space_page(&space, data), *held;
+
+	for (uint64_t i = 0; i < DATA_PAGES; i++)
+		put(&data[i * WORDS], i + 1);
+	held = kona_guard_store(&data[5 * WORDS], 2);
+	kona_discard(&space, page, DATA_PAGES / 2);
+	*held = 7; /* meant for page 5, and lands there */
+	for (uint64_t i = 0; i < DATA_PAGES / 2; i++)
+		CHECK(get(&data[i * WORDS]) == (i == 5 ? 7 : 0));
+	for (uint64_t i = DATA_PAGES / 2; i < DATA_PAGES; i++)
+		CHECK(get(&data[i * WORDS]) == i + 1);
+	CHECK(get(&data[5 * WORDS]) == 7);
+}
+
+static void protection_is_felt(void)
+{
+	uint64_t *data = make_data(KONA_DIRTY_LINES, DATA_PAGES);
+	uint64_t page = kona_space_page(&space, data);
+
+	for (uint64_t i = 0; i < DATA_PAGES; i++)
+		put(&data[i * WORDS], i + 1);
+	CHECK(!kona_region_protect(&space, page + 512, 512, PROT_READ));
+	for (uint64_t i = 0; i < DATA_PAGES; i++)
+		CHECK(get(&data[i * WORDS]) == i + 1);
+	/* To its own address, where the kernel's protection is. */
+	CHECK(kona_guard_store(&data[600 * WORDS], 1) == &data[600 * WORDS]);
+}
+
+static void copies_cross_pages(void)
+{
+	static char bytes[40000], back[40000];
+	uint64_t random = 1;
+	char *data = (char *)make_data(KONA_DIRTY_LINES, DATA_PAGES);
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (char)next_random(&random);
+	for (int i = 0; i < 400; i++) {
+		size_t at = next_random(&random) % (DATA_PAGES * (size_t)KONA_PAGE_BYTES - 40000);
+		size_t size = next_random(&random) % sizeof(bytes);
+
+		kona_guard_write(data + at, bytes, size);
+		kona_guard_read(back, data + at, size);
+		CHECK(!memcmp(bytes, back, size));
+	}
+	for (int i = 0; i < 300; i++) { /* whatever is evicted meanwhile */
+		size_t at = (size_t)i * 50001;
+
+		kona_guard_write(data + at, bytes + i, 30000);
+	}
+	for (int i = 0; i < 300; i++) {
+		kona_guard_read(back, data + (size_t)i * 50001, 30000);
+		CHECK(!memcmp(bytes + i, back, 30000));
+	}
+}
+
+static void streams_are_prefetched(void)
+{
+	uint64_t *data = make_data(KONA_DIRTY_LINES, DATA_PAGES), random = 1, ahead;
+
+	for (uint64_t i = 0; i < DATA_PAGES; i++)
+		put(&data[i * WORDS], i);
+	for (uint64_t i = 0; i < DATA_PAGES; i++)
+		CHECK(get(&data[i * WORDS]) == i);
+	for (uint64_t i = 0; i < DATA_PAGES; i += 3)
+		CHECK(get(&data[i * WORDS]) == i);
+	CHECK(stats.prefetched_pages > DATA_PAGES);
+	CHECK(stats.prefetch_used_pages > stats.prefetched_pages * 9 / 10);
+	ahead = stats.prefetched_pages;
+	for (uint64_t i = 0; i < 2 * DATA_PAGES; i++)
+		get(&data[next_random(&random) % DATA_PAGES * WORDS]);
+	CHECK(stats.prefetched_pages - ahead < DATA_PAGES / 50);
+}
+
+/* --- each in a process of its own --------------------------------------------------------------*/
+
+static int run_apart(void (*run)(void))
+{
+	int status;
+	pid_t child = fork();
+
+	if (!child) {
+		run();
+		_exit(0);
+	}
+	return waitpid(child, &status, 0) == child ? status : -1;
+}
+
+#define APART(name)                                   \
+	static void name##_apart(void **state)        \
+	{                                             \
+		assert_int_equal(run_apart(name), 0); \
+	}
+
+APART(guarded)
+APART(mixed_lines)
+APART(mixed_twin)
+APART(mixed_wp)
+APART(translation_outlives_moves)
+APART(stale_translation_brings_it_back)
+APART(discarded)
+APART(protection_is_felt)
+APART(copies_cross_pages)
+APART(streams_are_prefetched)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(guarded_apart),
+		cmocka_unit_test(mixed_lines_apart),
+		cmocka_unit_test(mixed_twin_apart),
+		cmocka_unit_test(mixed_wp_apart),
+		cmocka_unit_test(translation_outlives_moves_apart),
+		cmocka_unit_test(stale_translation_brings_it_back_apart),
+		cmocka_unit_test(discarded_apart),
+		cmocka_unit_test(protection_is_felt_apart),
+		cmocka_unit_test(copies_cross_pages_apart),
+		cmocka_unit_test(streams_are_prefetched_apart),
+	};
+
+	return cmocka_run_group_tests_name("guard", tests, NULL, NULL);
+}
