@@ -4,25 +4,33 @@
  * `Content-Type: application/json`. Addresses are "http://HOST:PORT" or "unix:PATH".
  *
  *   POST   /v1/nodes                   {name, instance, capacity_bytes, leases: [...],
- *                                       domain, endpoint, secret}
- *                                   -> 200 {node, slab_bytes, epoch, heartbeat_ms}
+ *                                       domain, endpoint, secret, hosted}
+ *                                   -> 200 {node, slab_bytes, epoch, heartbeat_ms, ended}
  *   POST   /v1/nodes/ID/heartbeat      {instance, dropped, copied, taken, lost}
- *                                   -> 200 {epoch, drop, replicate, sets}
+ *                                   -> 200 {epoch, drop, replicate, sets, ended}
  *   DELETE /v1/nodes/ID                {instance}             -> 200 {}
- *   POST   /v1/leases                  {node, instance, program, pid, uid, limit_bytes}
+ *   POST   /v1/nodes/ID/drain|undrain  {}                     -> 200 {}
+ *   POST   /v1/nodes/ID/quota          {bytes}                -> 200 {}
+ *   POST   /v1/rebalance               {}                     -> 200 {moves}
+ *   POST   /v1/leases                  {node, instance, program, pid, uid, limit_bytes, replicas}
  *                                   -> 201 {lease}
- *   POST   /v1/leases/ID/slabs         {count, have, request}
- *                                   -> 201 {slabs: [{slab, generation, version, replicas}]}
+ *   POST   /v1/leases/ID/slabs         {count, have, request, remote}
+ *                                   -> 201 {slabs: [{slab, generation, version, node, replicas}]}
  *   DELETE /v1/leases/ID                                      -> 200 {}
  *   GET    /v1/status                                         -> 200 {rack, nodes, leases}
+ *   GET    /v1/slabs                                          -> 200 {slabs}, the first 100,000
  *   GET    /metrics, /v1/metrics                              -> Prometheus text
  *
  * Every failure is a JSON {error, code}: a text for people and an errno name for programs.
  *
  * A registration carries all live leases of the node, [{lease, program, pid, uid, limit_bytes,
- * slabs: [ID, ...]}]: what the controller knew of that node before is replaced by it. So a node
- * registers again whenever it is unsure (an answer was lost, `epoch` changed: the controller was
- * restarted), and both agree afterwards.
+ * remote: [ID, ...], slabs: [ID, ...]}]: `slabs` have their only copy in this node's own memory,
+ * `remote` ones stand elsewhere, too. What the controller knew of that node before is replaced by
+ * it. So a node registers again whenever it is unsure (an answer was lost, `epoch` changed: the
+ * controller was restarted), and both agree afterwards. A lease with `remote` slabs that the
+ * controller does not know (the node was silent for KONA_RACK_LEASE_MS, or the state was lost) is
+ * `ended`: a list of leases whose programs have lost their memory. `hosted` are the slabs that the
+ * node holds for programs of others; those that nobody misses come back as `drop`.
  *
  * `instance` is a random name that a memd takes at start. A node's name is refused to a second
  * instance while the first one is heard of. `have` is the last slab that reached the node (0:
@@ -36,7 +44,8 @@
  * slab | generation), both 8 bytes, least significant first; 32 hex digits. `replicas` is
  *   [{node, name, endpoint, capability, state}], state "full" or "copying"
  * of which the client writes all and reads full ones. One that stands on the node of the lease is
- * in shared memory if it was there at the grant.
+ * in shared memory if it was there at the grant. A request for slabs says `remote` when the program
+ * can use memory on other nodes; else it gets one copy, on its own node, which is `node`.
  *
  * What a heartbeat carries. The controller repeats each order until it has heard that it is done,
  * the node each report until a heartbeat that carried it was answered; both forget what they know
@@ -69,6 +78,8 @@ enum {
 	KONA_RACK_MOST_SLABS = 64,	/* per grant */
 	KONA_RACK_HEARTBEAT_MS = 1000,
 	KONA_RACK_DEADLINE_MS = 4000, /* silence after which a node counts as down */
+	KONA_RACK_LEASE_MS = 30000,   /* ... after which the leases of its programs end */
+	KONA_RACK_MOST_ORDERS = 256,  /* of each kind in the answer to a heartbeat */
 	KONA_RACK_MOST_REPLICAS = 3,
 	KONA_RACK_SECRET_BYTES = 16,
 	KONA_RACK_CAPABILITY_BYTES = 16,
