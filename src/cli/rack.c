@@ -180,10 +180,11 @@ static int start_rackd(struct kona_run_rack *rack, const char *address, uint64_t
 		       int owner_fd)
 {
 	char listen[160], slab[32], folder[128];
-	struct daemon_start start = {.name = "kona-rackd",
-				     .argument = {listen, "--state=:memory:", slab, folder, NULL},
-				     .owner_fd = owner_fd,
-				     .extra_fd = -1};
+	struct daemon_start start = {
+		.name = "kona-rackd",
+		.argument = {listen, "--state=:memory:", "--replicas=1", slab, folder, NULL},
+		.owner_fd = owner_fd,
+		.extra_fd = -1};
 
 	snprintf(listen, sizeof(listen), "--listen=%s", address);
 	snprintf(slab, sizeof(slab), "--slab=%" PRIu64, slab_bytes);

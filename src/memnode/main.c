@@ -26,6 +26,7 @@
 
 enum {
 	OPTION_MODE = 256,
+	OPTION_DOMAIN,
 	OPTION_OWNER,
 	OPTION_READY,
 	OPTION_PRIVATE,
@@ -34,6 +35,7 @@ enum {
 struct options {
 	const char *socket, *rack, *private_folder;
 	char name[KONA_BROKER_NAME_BYTES];
+	char domain[KONA_BROKER_NAME_BYTES]; /* "": the name */
 	uint64_t lend_bytes;
 	mode_t mode;
 	int owner_fd, ready_fd;
@@ -56,21 +58,24 @@ static const struct argp_option argp_options[] = {
 	{"socket-mode", OPTION_MODE, "OCTAL", 0, "rights of the socket [0600]"},
 	{"rack", 'r', "ADDRESS", 0, "rack controller [" KONA_RACK_DEFAULT "]"},
 	{"name", 'n', "NAME", 0, "name of this node in the rack [the host's]"},
+	{"domain", OPTION_DOMAIN, "NAME", 0,
+	 "what fails together: a rack, a power feed [the node]"},
 	{"owner-fd", OPTION_OWNER, "N", 0, "end with the owner of this pipe"},
 	{"ready-fd", OPTION_READY, "N", 0, "write a line here when ready"},
 	{"private", OPTION_PRIVATE, "FOLDER", 0, "remove this private rack's folder at the end"},
 	{0},
 };
 
-static void parse_name(struct options *o, const char *text, struct argp_state *state)
+static void parse_name(char name[KONA_BROKER_NAME_BYTES], const char *option, const char *text,
+		       struct argp_state *state)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 				      "0123456789._-";
 	size_t length = strlen(text);
 
-	if (!length || length >= sizeof(o->name) || strspn(text, allowed) != length)
-		argp_error(state, "--name wants 1 to 63 letters, digits, '.', '_' and '-'");
-	snprintf(o->name, sizeof(o->name), "%s", text);
+	if (!length || length >= KONA_BROKER_NAME_BYTES || strspn(text, allowed) != length)
+		argp_error(state, "%s wants 1 to 63 letters, digits, '.', '_' and '-'", option);
+	snprintf(name, KONA_BROKER_NAME_BYTES, "%s", text);
 }
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
@@ -93,7 +98,10 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 		o->rack = argument;
 		return 0;
 	case 'n':
-		parse_name(o, argument, state);
+		parse_name(o->name, "--name", argument, state);
+		return 0;
+	case OPTION_DOMAIN:
+		parse_name(o->domain, "--domain", argument, state);
 		return 0;
 	case OPTION_OWNER:
 		o->owner_fd = kona_daemon_option_fd(argument, state);
@@ -150,6 +158,29 @@ static json_t *report_leases(void *with)
 	struct daemon *d = with;
 
 	return kona_tenants_leases(&d->tenants);
+}
+
+static void describe(void *with, json_t *registration)
+{
+	const struct options *o = &((struct daemon *)with)->options;
+
+	if (o->domain[0])
+		json_object_set_new(registration, "domain", json_string(o->domain));
+}
+
+static void on_ended(void *with, int64_t lease)
+{
+	struct daemon *d = with;
+	struct kona_tenant *t;
+
+	TAILQ_FOREACH (t, &d->tenants.list, link)
+		if (t->lease == lease && t->connection >= 0) {
+			kona_error("the rack has ended the lease of %s (pid %d): this host was cut "
+				   "off for too long",
+				   t->program, (int)t->pid);
+			kona_tenant_end(t);
+			return;
+		}
 }
 
 /* Ready means: a program that connects now gets an answer that will not change by waiting. */
@@ -237,7 +268,11 @@ static void stop_loop(struct daemon *d)
 /* With the socket in place. */
 static int serve(struct daemon *d)
 {
-	const struct kona_rack_client_hooks hooks = {report_leases, on_first_try, d};
+	const struct kona_rack_client_hooks hooks = {.leases = report_leases,
+						     .describe = describe,
+						     .ended = on_ended,
+						     .first_try = on_first_try,
+						     .with = d};
 	int rc = start_loop(d);
 
 	if (!rc)

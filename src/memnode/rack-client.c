@@ -87,6 +87,7 @@ static void send_registration(struct kona_rack_client *client)
 	job->body = json_pack("{s:s, s:I, s:o}", "name", client->name, "capacity_bytes",
 			      (json_int_t)client->capacity_bytes, "leases",
 			      client->hooks.leases(client->hooks.with));
+	client->hooks.describe(client->hooks.with, job->body);
 	job->deadline_ns = kona_now_ns() + KONA_RACK_CALL_MS * MS;
 	client->next_beat_ns = kona_now_ns() + KONA_RACK_HEARTBEAT_MS * MS;
 	send_job(client, job);
@@ -97,6 +98,10 @@ static void send_beat(struct kona_rack_client *client)
 	struct kona_rack_job *job = &client->beat;
 
 	snprintf(job->path, sizeof(job->path), "/v1/nodes/%" PRId64 "/heartbeat", client->node);
+	json_decref(job->body);
+	job->body = json_object();
+	if (client->hooks.report)
+		client->hooks.report(client->hooks.with, job->body);
 	job->deadline_ns = kona_now_ns() + KONA_RACK_CALL_MS * MS;
 	client->next_beat_ns = kona_now_ns() + KONA_RACK_HEARTBEAT_MS * MS;
 	send_job(client, job);
@@ -176,6 +181,15 @@ static int take_registration(struct kona_rack_client *client, const json_t *repl
 	return 0;
 }
 
+static void take_ended(struct kona_rack_client *client, const json_t *reply)
+{
+	const json_t *lease;
+	size_t i;
+
+	json_array_foreach (json_object_get(reply, "ended"), i, lease)
+		client->hooks.ended(client->hooks.with, json_integer_value(lease));
+}
+
 static void registration_done(struct kona_rack_client *client, int rc, const json_t *reply,
 			      const char *why)
 {
@@ -190,6 +204,8 @@ static void registration_done(struct kona_rack_client *client, int rc, const jso
 	if (!rc && client->told_down)
 		kona_info("registered at %s again", client->address);
 	client->told_down = rc != 0;
+	if (!rc)
+		take_ended(client, reply);
 	if (!client->tried) {
 		client->tried = true;
 		client->hooks.first_try(client->hooks.with, rc, text);
@@ -203,6 +219,8 @@ static void beat_done(struct kona_rack_client *client, int rc, const json_t *rep
 {
 	int64_t epoch = 0;
 
+	if (client->hooks.ordered)
+		client->hooks.ordered(client->hooks.with, rc ? NULL : reply);
 	if (!rc && !read_integer(reply, "epoch", 0, &epoch) && epoch == client->epoch)
 		return;
 	client->registered = false;
@@ -272,6 +290,12 @@ void kona_rack_client_submit(struct kona_rack_client *client, struct kona_rack_j
 	pump(client);
 }
 
+void kona_rack_client_hurry(struct kona_rack_client *client)
+{
+	client->next_beat_ns = 0;
+	pump(client);
+}
+
 void kona_rack_client_resync(struct kona_rack_client *client)
 {
 	client->registered = false;
@@ -331,9 +355,7 @@ int kona_rack_client_start(struct event_base *base, const char *address, const c
 	client->registration.method = "POST";
 	snprintf(client->registration.path, sizeof(client->registration.path), "/v1/nodes");
 	client->beat.method = "POST";
-	client->beat.body = json_object();
-	rc = client->beat.body ? make_instance(client->instance, sizeof(client->instance))
-			       : -ENOMEM;
+	rc = make_instance(client->instance, sizeof(client->instance));
 	if (!rc)
 		rc = kona_rack_peer_new(address, &peer);
 	if (!rc)

@@ -46,6 +46,18 @@ struct kona_rack_job {
 struct kona_rack_client_hooks {
 	/* All live leases, as a registration reports them. */
 	json_t *(*leases)(void *with);
+	/* Adds to a registration what the node is to others: domain, endpoint, secret, hosted. */
+	void (*describe)(void *with, json_t *registration);
+	/* The controller has ended this lease: its program has lost its memory. */
+	void (*ended)(void *with, int64_t lease);
+	/*
+	 * The data plane's part of a heartbeat; both NULL where there is none. report adds dropped,
+	 * copied, taken and lost to the body, ordered gets the answer with drop, replicate and sets
+	 * (see wire/rack.h), or NULL when none came: then the next heartbeat must carry the same
+	 * reports again. One heartbeat is under way at a time.
+	 */
+	void (*report)(void *with, json_t *heartbeat);
+	void (*ordered)(void *with, const json_t *orders);
 	/* The first attempt to register has ended, with what. */
 	void (*first_try)(void *with, int rc, const char *text);
 	void *with;
@@ -70,6 +82,9 @@ void kona_rack_client_halt(struct kona_rack_client *client);
 void kona_rack_client_leave(struct kona_rack_client *client);
 
 void kona_rack_client_submit(struct kona_rack_client *client, struct kona_rack_job *job);
+
+/* Sends the next heartbeat now: there is something to report that others wait for. */
+void kona_rack_client_hurry(struct kona_rack_client *client);
 
 /* Something went wrong that only a new registration puts right. */
 void kona_rack_client_resync(struct kona_rack_client *client);

@@ -14,15 +14,29 @@ struct kona_rack_answer {
 	char *body;	   /* malloc'd; NULL: out of memory */
 };
 
+/* Who calls. Without TLS anybody may do everything: the socket's rights keep others out. */
+enum kona_rack_role {
+	KONA_RACK_LOCAL,
+	KONA_RACK_NODE,	 /* for itself only */
+	KONA_RACK_ADMIN, /* what `kona rack` does */
+};
+
+struct kona_rack_caller {
+	enum kona_rack_role role;
+	char name[KONA_RACK_NAME_BYTES]; /* of its certificate */
+};
+
 /* `body` has body_bytes bytes. Never fails: what goes wrong is in the answer. */
-void kona_rack_api(struct kona_rack *rack, const char *method, const char *path, const char *body,
-		   size_t body_bytes, struct kona_rack_answer *ret_answer);
+void kona_rack_api(struct kona_rack *rack, const struct kona_rack_caller *caller,
+		   const char *method, const char *path, const char *body, size_t body_bytes,
+		   struct kona_rack_answer *ret_answer);
 
 /* An answer {error, code} for -error. */
 void kona_rack_answer_error(struct kona_rack_answer *ret_answer, int error, const char *why);
 
-/* report.c: both malloc'd, NULL without memory; -EIO as *ret_error when the state file fails. */
-char *kona_rack_report_status(struct kona_rack *rack, int *ret_error);
-char *kona_rack_report_metrics(struct kona_rack *rack, int *ret_error);
+/* report.c: malloc'd, NULL without memory. */
+char *kona_rack_report_status(const struct kona_rack *rack);
+char *kona_rack_report_slabs(const struct kona_rack *rack);
+char *kona_rack_report_metrics(const struct kona_rack *rack);
 
 #endif

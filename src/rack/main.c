@@ -2,8 +2,8 @@
 /*
  * kona-rackd: the rack controller. Options, the state file, the HTTP server, the end.
  *
- * The main thread only waits for a signal or for its owner's end; all work is done by the server's
- * thread. What can fail: the state file, the address; both at start, with one line and status 1.
+ * One thread: it waits for a request, a signal, its owner's end, or the next tick of the repairs.
+ * What can fail: the state file, the address; both at start, with one line and status 1.
  */
 #include <argp.h>
 #include <errno.h>
@@ -26,6 +26,7 @@ enum {
 	OPTION_SLAB = 256,
 	OPTION_MODE,
 	OPTION_INSECURE,
+	OPTION_REPLICAS,
 	OPTION_OWNER,
 	OPTION_READY,
 	OPTION_PRIVATE,
@@ -36,6 +37,7 @@ struct options {
 	int64_t slab_bytes; /* 0: the state file's, or the default */
 	mode_t mode;
 	bool insecure;
+	int replicas;
 	int owner_fd, ready_fd;
 };
 
@@ -43,6 +45,8 @@ static const struct argp_option argp_options[] = {
 	{"listen", 'l', "ADDRESS", 0, "unix:PATH or HOST:PORT [" KONA_RACK_DEFAULT "]"},
 	{"state", 's', "FILE", 0, "the state file [/var/lib/kona/rack.db]; `:memory:' for none"},
 	{"slab", OPTION_SLAB, "SIZE", 0, "bytes of a slab, for a new state file [64M]"},
+	{"replicas", OPTION_REPLICAS, "1..3", 0,
+	 "copies of a slab that can be on several nodes [2]"},
 	{"socket-mode", OPTION_MODE, "OCTAL", 0, "rights of a Unix socket [0600]"},
 	{"insecure", OPTION_INSECURE, NULL, 0, "listen beyond this host, without authentication"},
 	{"owner-fd", OPTION_OWNER, "N", 0, "end when this pipe ends"},
@@ -62,6 +66,13 @@ static int64_t parse_slab(const char *text, struct argp_state *state)
 	return (int64_t)bytes;
 }
 
+static int parse_replicas(const char *text, struct argp_state *state)
+{
+	if (text[0] < '1' || text[0] > '0' + KONA_RACK_MOST_REPLICAS || text[1])
+		argp_error(state, "--replicas wants 1, 2 or 3, not %s", text);
+	return text[0] - '0';
+}
+
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
 	struct options *o = state->input;
@@ -78,6 +89,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 		return 0;
 	case OPTION_MODE:
 		o->mode = kona_daemon_option_mode(argument, state);
+		return 0;
+	case OPTION_REPLICAS:
+		o->replicas = parse_replicas(argument, state);
 		return 0;
 	case OPTION_INSECURE:
 		o->insecure = true;
@@ -99,15 +113,25 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 	}
 }
 
-/* Waits for SIGTERM or SIGINT, or for the owner's end. Returns true for the latter. */
-static bool wait_for_end(int signals, int owner_fd)
+/* Serves until SIGTERM, SIGINT, or the owner's end. Returns true for the latter. */
+static bool loop(struct kona_rack *rack, struct kona_rack_server *server, int signals, int owner_fd)
 {
-	struct pollfd polled[2] = {{.fd = signals, .events = POLLIN},
-				   {.fd = owner_fd, .events = POLLIN}};
+	struct pollfd polled[3] = {{.fd = signals, .events = POLLIN},
+				   {.fd = owner_fd, .events = POLLIN},
+				   {.fd = kona_rack_serve_fd(server), .events = POLLIN}};
+	uint64_t tick_ns = 0;
 	int left = 0;
 
 	for (;;) {
-		if (poll(polled, 2, -1) < 0 && errno != EINTR)
+		int serve_ms = kona_rack_serve_run(server), tick_ms;
+
+		rack->now_ns = kona_now_ns();
+		if (rack->now_ns >= tick_ns)
+			tick_ns = rack->now_ns + (uint64_t)kona_rack_tick(rack) * 1000000;
+		rack->now_ns = kona_now_ns();
+		tick_ms =
+			tick_ns > rack->now_ns ? (int)((tick_ns - rack->now_ns) / 1000000) + 1 : 0;
+		if (poll(polled, 3, serve_ms < tick_ms ? serve_ms : tick_ms) < 0 && errno != EINTR)
 			return false;
 		if (polled[0].revents)
 			return false;
@@ -120,7 +144,7 @@ static bool wait_for_end(int signals, int owner_fd)
 static int serve(const struct options *o, struct kona_rack *rack, int signals, bool *ret_orphan)
 {
 	struct kona_rack_listener listener;
-	struct MHD_Daemon *daemon;
+	struct kona_rack_server *server;
 	char why[256];
 	int rc = kona_rack_listen(o->listen, o->mode, o->insecure, &listener, why, sizeof(why));
 
@@ -128,7 +152,7 @@ static int serve(const struct options *o, struct kona_rack *rack, int signals, b
 		kona_error("cannot listen at %s: %s", o->listen, why);
 		return 1;
 	}
-	rc = kona_rack_serve_start(rack, listener.descriptor, &daemon);
+	rc = kona_rack_serve_start(rack, listener.descriptor, &server);
 	if (rc) {
 		kona_error("cannot start the HTTP server: %s", strerror(-rc));
 		close(listener.descriptor);
@@ -141,9 +165,30 @@ static int serve(const struct options *o, struct kona_rack *rack, int signals, b
 	/* From now on, memd tells its programs what goes wrong. */
 	if (o->private_folder)
 		kona_daemon_hush();
-	*ret_orphan = wait_for_end(signals, o->owner_fd);
-	kona_rack_serve_stop(daemon);
+	*ret_orphan = loop(rack, server, signals, o->owner_fd);
+	kona_rack_serve_stop(server);
 	kona_rack_unlisten(&listener);
+	return 0;
+}
+
+/* Opens the store and, when this controller leads at once, loads it: so that what is wrong is told.
+ */
+static int open_state(const struct options *o, struct kona_rack *rack)
+{
+	char why[KONA_STORE_TEXT_BYTES];
+
+	kona_rack_init(rack, kona_now_ns(), 0);
+	rack->wished_slab_bytes = o->slab_bytes;
+	rack->replicas = o->replicas;
+	if (kona_rack_store_open(o->state, o->listen, &rack->store, why)) {
+		kona_error("state file: %s", why);
+		return 1;
+	}
+	rack->leads = rack->store->ops->tick(rack->store, rack->now_ns) == 1;
+	if (rack->leads && kona_rack_begin(rack)) {
+		kona_error("state file %s: %s", o->state, rack->why);
+		return 1;
+	}
 	return 0;
 }
 
@@ -157,12 +202,12 @@ int main(int argc, char **argv)
 	struct options o = {.listen = KONA_RACK_DEFAULT,
 			    .state = "/var/lib/kona/rack.db",
 			    .mode = 0600,
+			    .replicas = 2,
 			    .owner_fd = -1,
 			    .ready_fd = -1};
 	struct kona_rack rack = {0};
 	sigset_t set;
-	char why[256];
-	int signals, status = 1;
+	int signals, status;
 	bool orphan = false;
 
 	kona_daemon_guard_standard_fds();
@@ -180,10 +225,8 @@ int main(int argc, char **argv)
 		kona_error("signalfd: %s", strerror(errno));
 		return 1;
 	}
-	kona_rack_init(&rack);
-	if (kona_rack_store_open(&rack.store, o.state, o.slab_bytes, why, sizeof(why)))
-		kona_error("state file: %s", why);
-	else
+	status = open_state(&o, &rack);
+	if (!status)
 		status = serve(&o, &rack, signals, &orphan);
 	kona_rack_free(&rack);
 	/* With its owner alive, the folder is still in use. */

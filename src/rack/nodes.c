@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Memory nodes: registration, liveness, leaving.
+ * Memory nodes: liveness, leaving, draining, quotas. Registration is in register.c.
  *
- * State: when each node was last heard of, in memory. Nothing is fenced yet when a node goes
- * silent: it only gets no new grants, because its slabs have no other copy to go to.
+ * When a node was last heard of is known in memory only: after a start, a loading, or a pause of
+ * the controller itself, all get one deadline anew.
  */
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,205 +14,150 @@
 
 #include "base/units.h"
 #include "rack/rack.h"
-#include "wire/rack.h"
 
-void kona_rack_init(struct kona_rack *rack)
+void kona_rack_init(struct kona_rack *rack, uint64_t now_ns, uint64_t seed)
 {
-	uint64_t random = 0;
-
-	if (getrandom(&random, sizeof(random), 0) < 0)
-		random = kona_now_ns();
-	rack->epoch = (int64_t)(random % (uint64_t)KONA_RACK_MOST_VALUE);
+	memset(rack, 0, sizeof(*rack));
+	if (!seed && getrandom(&seed, sizeof(seed), 0) < 0)
+		seed = kona_now_ns();
+	rack->random = seed | 1;
+	rack->stale = true;
+	rack->replicas = 1;
 	rack->deadline_ns = KONA_RACK_DEADLINE_MS * UINT64_C(1000000);
-	rack->started_ns = kona_now_ns();
+	rack->lease_ns = KONA_RACK_LEASE_MS * UINT64_C(1000000);
+	rack->now_ns = rack->since_ns = rack->ticked_ns = now_ns;
+	TAILQ_INIT(&rack->work);
+	TAILQ_INIT(&rack->starved);
 }
 
 void kona_rack_free(struct kona_rack *rack)
 {
-	free(rack->heard);
-	kona_rack_store_close(&rack->store);
+	kona_model_clear(&rack->model);
+	kona_rack_store_close(rack->store);
+	free(rack->batch.entries);
+	memset(rack, 0, sizeof(*rack));
 }
 
-int kona_rack_state_failed(struct kona_rack *rack)
+int kona_rack_refuse(struct kona_rack *rack, int error, const char *format, ...)
 {
-	rack->state_errors++;
-	snprintf(rack->why, sizeof(rack->why), "the controller's state file: %s",
-		 kona_rack_store_text(&rack->store));
-	return -EIO;
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(rack->why, sizeof(rack->why), format, args);
+	va_end(args);
+	return error;
 }
 
-static struct kona_rack_heard *find_heard(const struct kona_rack *rack, int64_t node)
+uint64_t kona_rack_random(struct kona_rack *rack)
 {
-	for (size_t i = 0; i < rack->heard_count; i++)
-		if (rack->heard[i].node == node)
-			return &rack->heard[i];
-	return NULL;
+	rack->random ^= rack->random << 13;
+	rack->random ^= rack->random >> 7;
+	rack->random ^= rack->random << 17;
+	return rack->random;
 }
 
-bool kona_rack_is_up(const struct kona_rack *rack, int64_t node)
+bool kona_rack_is_up(const struct kona_rack *rack, const struct kona_rack_node *node)
 {
-	const struct kona_rack_heard *heard = find_heard(rack, node);
-	uint64_t since_ns = heard ? heard->when_ns : rack->started_ns;
+	uint64_t since_ns = node->heard_ns > rack->since_ns ? node->heard_ns : rack->since_ns;
 
-	return kona_now_ns() - since_ns < rack->deadline_ns;
+	return rack->now_ns - since_ns < rack->deadline_ns;
 }
 
-/* Returns the place for the node's time, or NULL without memory. */
-static struct kona_rack_heard *place_heard(struct kona_rack *rack, int64_t node)
+int kona_rack_find_node(struct kona_rack *rack, int64_t node, struct kona_rack_node **ret_node)
 {
-	struct kona_rack_heard *heard = find_heard(rack, node);
+	struct kona_rack_node *found = kona_table_find(&rack->model.nodes, node);
 
-	if (heard)
-		return heard;
-	heard = reallocarray(rack->heard, rack->heard_count + 1, sizeof(*heard));
-	if (!heard)
-		return NULL;
-	rack->heard = heard;
-	heard += rack->heard_count++;
-	heard->node = node;
-	return heard;
-}
-
-void kona_rack_hear(struct kona_rack *rack, int64_t node)
-{
-	struct kona_rack_heard *heard = place_heard(rack, node);
-
-	if (heard)
-		heard->when_ns = kona_now_ns();
-}
-
-/* Finds the node's identifier, or takes a new one. */
-static int identify(struct kona_rack *rack, const struct kona_rack_registration *registration,
-		    int64_t *ret_node)
-{
-	sqlite3_stmt *found =
-		kona_rack_query(&rack->store, KONA_SQL_NODE_BY_NAME, registration->name);
-	int rc = kona_rack_step(found);
-
-	if (rc < 0)
-		return kona_rack_state_failed(rack);
-	if (!rc)
-		return kona_rack_next_id(&rack->store, "node", ret_node)
-			       ? kona_rack_state_failed(rack)
-			       : 0;
-	*ret_node = sqlite3_column_int64(found, 0);
-	rc = strcmp(kona_rack_column_text(found, 1), registration->instance);
-	sqlite3_reset(found);
-	if (rc && kona_rack_is_up(rack, *ret_node)) {
-		snprintf(rack->why, sizeof(rack->why),
-			 "a node named %s is alive already: give this one another name, or wait "
-			 "%d s if that one was killed",
-			 registration->name, KONA_RACK_DEADLINE_MS / 1000);
-		return -EEXIST;
-	}
+	if (!found)
+		return kona_rack_refuse(rack, -ENOENT, "there is no node %lld", (long long)node);
+	*ret_node = found;
 	return 0;
 }
 
-static int put_lease(struct kona_rack *rack, int64_t node, const struct kona_rack_lease *lease)
+int kona_rack_find_instance(struct kona_rack *rack, int64_t node, const char *instance,
+			    struct kona_rack_node **ret_node)
 {
-	struct kona_rack_store *store = &rack->store;
-	int rc = kona_rack_run(kona_rack_query(store, KONA_SQL_LEASE_PUT, lease->lease, node,
-					       lease->pid, lease->uid, lease->program,
-					       lease->limit_bytes, lease->request));
+	struct kona_rack_node *found = kona_table_find(&rack->model.nodes, node);
 
-	if (!rc)
-		rc = kona_rack_run(
-			kona_rack_query(store, KONA_SQL_RAISE_ID, lease->lease, "lease"));
-	for (size_t i = 0; i < lease->slab_count && !rc; i++) {
-		rc = kona_rack_run(kona_rack_query(store, KONA_SQL_SLAB_PUT, lease->slabs[i],
-						   lease->lease, node));
-		if (!rc)
-			rc = kona_rack_run(
-				kona_rack_query(store, KONA_SQL_RAISE_ID, lease->slabs[i], "slab"));
-	}
-	if (rc == -EEXIST)
-		snprintf(rack->why, sizeof(rack->why),
-			 "lease %lld, or a slab of it, belongs to another node",
-			 (long long)lease->lease);
-	return rc == -EEXIST || !rc ? rc : kona_rack_state_failed(rack);
-}
-
-int kona_rack_register(struct kona_rack *rack, const struct kona_rack_registration *registration,
-		       int64_t *ret_node)
-{
-	struct kona_rack_store *store = &rack->store;
-	struct kona_rack_heard *heard;
-	int64_t node;
-	int rc;
-
-	if (kona_rack_begin(store))
-		return kona_rack_state_failed(rack);
-	rc = identify(rack, registration, &node);
-	if (rc)
-		goto out;
-	rc = -EIO;
-	if (kona_rack_run(kona_rack_query(store, KONA_SQL_NODE_PUT, node, registration->name,
-					  registration->instance, registration->capacity_bytes)) ||
-	    kona_rack_run(kona_rack_query(store, KONA_SQL_LEASES_DROP, node))) {
-		kona_rack_state_failed(rack);
-		goto out;
-	}
-	rc = 0;
-	for (size_t i = 0; i < registration->lease_count && !rc; i++)
-		rc = put_lease(rack, node, &registration->leases[i]);
-	if (rc)
-		goto out;
-	heard = place_heard(rack, node);
-	if (!heard) {
-		snprintf(rack->why, sizeof(rack->why), "the controller is out of memory");
-		rc = -ENOMEM;
-		goto out;
-	}
-	if (kona_rack_commit(store)) {
-		rc = kona_rack_state_failed(rack);
-		goto out;
-	}
-	heard->when_ns = kona_now_ns();
-	*ret_node = node;
+	if (!found || !found->registered || strcmp(found->instance, instance) != 0)
+		return kona_rack_refuse(rack, -ENOENT,
+					"node %lld is not registered with this instance",
+					(long long)node);
+	*ret_node = found;
 	return 0;
-out:
-	kona_rack_rollback(store);
-	return rc;
 }
 
-/* Is the node registered with this instance? */
-static int check_instance(struct kona_rack *rack, int64_t node, const char *instance)
+/* With its leases and replicas. */
+static int forget(struct kona_rack *rack, struct kona_rack_node *node)
 {
-	sqlite3_stmt *found = kona_rack_query(&rack->store, KONA_SQL_NODE_BY_ID, node);
-	int rc = kona_rack_step(found);
+	struct kona_rack_lease *lease;
+	int rc = 0;
 
-	if (rc < 0)
-		return kona_rack_state_failed(rack);
-	if (rc)
-		rc = !strcmp(kona_rack_column_text(found, 0), instance);
-	sqlite3_reset(found);
-	if (rc)
-		return 0;
-	snprintf(rack->why, sizeof(rack->why), "node %lld is not registered with this instance",
-		 (long long)node);
-	return -ENOENT;
-}
-
-int kona_rack_heartbeat(struct kona_rack *rack, int64_t node, const char *instance)
-{
-	int rc = check_instance(rack, node, instance);
-
+	while (!rc && (lease = TAILQ_FIRST(&node->leases)))
+		rc = kona_rack_free_lease(rack, lease);
 	if (!rc)
-		kona_rack_hear(rack, node);
-	return rc;
+		rc = kona_rack_forget_replicas(rack, node);
+	if (rc) {
+		rack->stale = true;
+		return kona_rack_refuse(rack, rc, "the controller is out of memory");
+	}
+	kona_rack_touch(rack, KONA_RECORD_NODE, node->id);
+	kona_model_node_remove(&rack->model, node);
+	return kona_rack_commit(rack);
 }
 
 int kona_rack_leave(struct kona_rack *rack, int64_t node, const char *instance)
 {
-	int rc = check_instance(rack, node, instance);
-	struct kona_rack_heard *heard;
+	struct kona_rack_node *left = NULL;
+	int rc = kona_rack_begin(rack);
 
+	if (!rc)
+		rc = kona_rack_find_instance(rack, node, instance, &left);
+	return rc ? rc : forget(rack, left);
+}
+
+int kona_rack_remove(struct kona_rack *rack, int64_t node)
+{
+	struct kona_rack_node *gone = NULL;
+	int rc = kona_rack_begin(rack);
+
+	if (!rc)
+		rc = kona_rack_find_node(rack, node, &gone);
 	if (rc)
 		return rc;
-	if (kona_rack_run(kona_rack_query(&rack->store, KONA_SQL_NODE_DROP, node)))
-		return kona_rack_state_failed(rack);
-	heard = find_heard(rack, node);
-	if (heard)
-		*heard = rack->heard[--rack->heard_count];
-	return 0;
+	if (kona_rack_is_up(rack, gone))
+		return kona_rack_refuse(rack, -EBUSY,
+					"node %s is up: drain it, then stop its kona-memd, which "
+					"makes it leave",
+					gone->name);
+	return forget(rack, gone);
+}
+
+int kona_rack_drain(struct kona_rack *rack, int64_t node, bool drain)
+{
+	struct kona_rack_node *found = NULL;
+	int rc = kona_rack_begin(rack);
+
+	if (!rc)
+		rc = kona_rack_find_node(rack, node, &found);
+	if (rc || found->draining == drain)
+		return rc;
+	found->draining = drain;
+	kona_rack_touch(rack, KONA_RECORD_NODE, node);
+	kona_rack_queue_node(rack, found);
+	rack->room_changed = true;
+	return kona_rack_commit(rack);
+}
+
+int kona_rack_quota(struct kona_rack *rack, int64_t node, int64_t bytes)
+{
+	struct kona_rack_node *found = NULL;
+	int rc = kona_rack_begin(rack);
+
+	if (!rc)
+		rc = kona_rack_find_node(rack, node, &found);
+	if (rc)
+		return rc;
+	found->quota_bytes = bytes;
+	kona_rack_touch(rack, KONA_RECORD_NODE, node);
+	return kona_rack_commit(rack);
 }

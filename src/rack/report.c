@@ -1,128 +1,196 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the controller knows, for people (status) and for Prometheus (metrics).
+ * What the controller knows, for people (status, slabs) and for Prometheus (metrics).
  */
-#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "rack/api.h"
 
-/* Each row of a query as an object; NULL and -EIO when the state file fails. */
-static json_t *collect(struct kona_rack *rack, enum kona_rack_sql sql,
-		       json_t *(*make)(struct kona_rack *rack, sqlite3_stmt *row), int *ret_error)
-{
-	sqlite3_stmt *rows = kona_rack_query(&rack->store, sql);
-	json_t *list = json_array();
-	int rc;
+enum {
+	MOST_SLABS_LISTED = 100000,
+};
 
-	while ((rc = kona_rack_step(rows)) == 1)
-		json_array_append_new(list, make(rack, rows));
-	if (!rc)
-		return list;
-	*ret_error = kona_rack_state_failed(rack);
-	json_decref(list);
-	return NULL;
+static json_t *make_node(const struct kona_rack *rack, const struct kona_rack_node *node)
+{
+	int64_t slab_bytes = rack->model.slab_bytes;
+	int64_t slabs = (int64_t)node->slab_count;
+
+	return json_pack("{s:I, s:s, s:s, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "node",
+			 (json_int_t)node->id, "name", node->name, "state",
+			 kona_rack_is_up(rack, node) ? "up" : "down", "draining",
+			 (int)node->draining, "domain", node->domain, "endpoint", node->endpoint,
+			 "capacity_bytes", (json_int_t)node->capacity_bytes, "granted_bytes",
+			 (json_int_t)(slabs * slab_bytes), "slabs", (json_int_t)slabs, "dropping",
+			 (json_int_t)node->drops.count, "quota_bytes",
+			 (json_int_t)node->quota_bytes, "leased_bytes",
+			 (json_int_t)(node->leased_slabs * slab_bytes));
 }
 
-static json_t *make_node(struct kona_rack *rack, sqlite3_stmt *row)
+static json_t *make_lease(const struct kona_rack *rack, const struct kona_rack_lease *lease)
 {
-	int64_t node = sqlite3_column_int64(row, 0);
-	int64_t slabs = sqlite3_column_int64(row, 4);
-
-	return json_pack("{s:I, s:s, s:s, s:I, s:I, s:I}", "node", (json_int_t)node, "name",
-			 kona_rack_column_text(row, 1), "state",
-			 kona_rack_is_up(rack, node) ? "up" : "down", "capacity_bytes",
-			 (json_int_t)sqlite3_column_int64(row, 3), "granted_bytes",
-			 (json_int_t)(slabs * rack->store.slab_bytes), "slabs", (json_int_t)slabs);
+	return json_pack("{s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I}", "lease",
+			 (json_int_t)lease->id, "node", (json_int_t)lease->node->id, "pid",
+			 (json_int_t)lease->pid, "uid", (json_int_t)lease->uid, "program",
+			 lease->program, "limit_bytes", (json_int_t)lease->limit_bytes,
+			 "granted_bytes", (json_int_t)(lease->slab_count * rack->model.slab_bytes),
+			 "slabs", (json_int_t)lease->slab_count, "replicas",
+			 (json_int_t)lease->replicas);
 }
 
-static json_t *make_lease(struct kona_rack *rack, sqlite3_stmt *row)
+static int by_name(const void *left, const void *right)
 {
-	int64_t slabs = sqlite3_column_int64(row, 6);
-
-	return json_pack("{s:I, s:I, s:I, s:I, s:s, s:I, s:I, s:I}", "lease",
-			 (json_int_t)sqlite3_column_int64(row, 0), "node",
-			 (json_int_t)sqlite3_column_int64(row, 1), "pid",
-			 (json_int_t)sqlite3_column_int64(row, 2), "uid",
-			 (json_int_t)sqlite3_column_int64(row, 3), "program",
-			 kona_rack_column_text(row, 4), "limit_bytes",
-			 (json_int_t)sqlite3_column_int64(row, 5), "granted_bytes",
-			 (json_int_t)(slabs * rack->store.slab_bytes), "slabs", (json_int_t)slabs);
+	return strcmp((*(const struct kona_rack_node *const *)left)->name,
+		      (*(const struct kona_rack_node *const *)right)->name);
 }
 
-char *kona_rack_report_status(struct kona_rack *rack, int *ret_error)
+static int by_id(const void *left, const void *right)
 {
-	json_t *nodes, *leases = NULL, *status;
-	char *text = NULL;
+	int64_t a = **(const int64_t *const *)left, b = **(const int64_t *const *)right;
 
-	nodes = collect(rack, KONA_SQL_NODES, make_node, ret_error);
-	if (nodes)
-		leases = collect(rack, KONA_SQL_LEASES, make_lease, ret_error);
-	if (!leases) {
-		json_decref(nodes);
+	return (a > b) - (a < b);
+}
+
+/* All items of a table in order; NULL without memory. Free it. */
+static const void **sorted(const struct kona_table *table,
+			   int (*compare)(const void *left, const void *right))
+{
+	const void **items = calloc(table->count + 1, sizeof(*items));
+	size_t cursor = 0, count = 0;
+	const void *item;
+
+	if (!items)
 		return NULL;
-	}
-	status = json_pack("{s:{s:s, s:I, s:I}, s:o, s:o}", "rack", "version", KONA_VERSION,
-			   "slab_bytes", (json_int_t)rack->store.slab_bytes, "epoch",
-			   (json_int_t)rack->epoch, "nodes", nodes, "leases", leases);
-	if (status)
-		text = json_dumps(status, JSON_COMPACT);
-	json_decref(status);
+	while ((item = kona_table_next(table, &cursor)))
+		items[count++] = item;
+	if (count)
+		qsort(items, count, sizeof(*items), compare);
+	return items;
+}
+
+static char *dump(json_t *object)
+{
+	char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+
+	json_decref(object);
 	return text;
 }
 
-struct totals {
-	long long up, down, capacity_bytes, slabs, leases;
-};
-
-static int add_up(struct kona_rack *rack, struct totals *totals)
+char *kona_rack_report_status(const struct kona_rack *rack)
 {
-	sqlite3_stmt *rows = kona_rack_query(&rack->store, KONA_SQL_NODES);
-	int rc;
+	const struct kona_rack_model *m = &rack->model;
+	const void **nodes = sorted(&m->nodes, by_name), **leases = sorted(&m->leases, by_id);
+	json_t *node_list = json_array(), *lease_list = json_array();
 
-	while ((rc = kona_rack_step(rows)) == 1) {
-		if (kona_rack_is_up(rack, sqlite3_column_int64(rows, 0)))
-			totals->up++;
-		else
-			totals->down++;
-		totals->capacity_bytes += sqlite3_column_int64(rows, 3);
-		totals->slabs += sqlite3_column_int64(rows, 4);
-	}
-	if (rc)
-		return rc;
-	rows = kona_rack_query(&rack->store, KONA_SQL_LEASES);
-	while ((rc = kona_rack_step(rows)) == 1)
-		totals->leases++;
-	return rc;
+	for (size_t i = 0; nodes && nodes[i]; i++)
+		json_array_append_new(node_list, make_node(rack, nodes[i]));
+	for (size_t i = 0; leases && leases[i]; i++)
+		json_array_append_new(lease_list, make_lease(rack, leases[i]));
+	free(nodes);
+	free(leases);
+	return dump(json_pack("{s:{s:s, s:I, s:I, s:I, s:I, s:I, s:I}, s:o, s:o}", "rack",
+			      "version", KONA_VERSION, "slab_bytes", (json_int_t)m->slab_bytes,
+			      "epoch", (json_int_t)rack->epoch, "replicas",
+			      (json_int_t)rack->replicas, "slabs", (json_int_t)m->slabs.count,
+			      "degraded", (json_int_t)m->healths[KONA_RACK_DEGRADED], "lost",
+			      (json_int_t)m->healths[KONA_RACK_LOST], "nodes", node_list, "leases",
+			      lease_list));
 }
 
-char *kona_rack_report_metrics(struct kona_rack *rack, int *ret_error)
+static const char *state_name(uint8_t state)
+{
+	switch (state) {
+	case KONA_RACK_FULL:
+		return "full";
+	case KONA_RACK_MOVING:
+		return "moving";
+	case KONA_RACK_JOINING:
+		return "joining";
+	case KONA_RACK_COPYING:
+		return "copying";
+	default:
+		return "leaving";
+	}
+}
+
+static json_t *make_slab(const struct kona_rack_slab *slab)
+{
+	static const char *const health[] = {"healthy", "degraded", "lost"};
+	json_t *replicas = json_array();
+
+	for (size_t i = 0; i < slab->count; i++)
+		json_array_append_new(replicas,
+				      json_pack("{s:I, s:s, s:s}", "node",
+						(json_int_t)slab->replicas[i].node->id, "name",
+						slab->replicas[i].node->name, "state",
+						state_name(slab->replicas[i].state)));
+	return json_pack("{s:I, s:I, s:s, s:I, s:I, s:o}", "slab", (json_int_t)slab->id, "lease",
+			 (json_int_t)slab->lease->id, "health", health[slab->health], "version",
+			 (json_int_t)slab->version, "taken", (json_int_t)slab->taken, "replicas",
+			 replicas);
+}
+
+char *kona_rack_report_slabs(const struct kona_rack *rack)
+{
+	const void **slabs = sorted(&rack->model.slabs, by_id);
+	json_t *list = json_array();
+
+	for (size_t i = 0; slabs && slabs[i] && i < MOST_SLABS_LISTED; i++)
+		json_array_append_new(list, make_slab(slabs[i]));
+	free(slabs);
+	return dump(json_pack("{s:o}", "slabs", list));
+}
+
+struct totals {
+	long long up, down, capacity_bytes, replicas, dropping;
+};
+
+static struct totals add_up(const struct kona_rack *rack)
 {
 	struct totals t = {0};
-	char *text;
-	int length;
 
-	if (add_up(rack, &t)) {
-		*ret_error = kona_rack_state_failed(rack);
-		return NULL;
+	for (size_t i = 0; i < rack->model.nodes.count; i++) {
+		const struct kona_rack_node *node = rack->model.order[i];
+
+		if (kona_rack_is_up(rack, node))
+			t.up++;
+		else
+			t.down++;
+		t.capacity_bytes += node->capacity_bytes;
+		t.replicas += (long long)node->slab_count;
+		t.dropping += (long long)node->drops.count;
 	}
-	length = asprintf(
+	return t;
+}
+
+#define GAUGE(name)   "# TYPE kona_rack_" name " gauge\n"
+#define COUNTER(name) "# TYPE kona_rack_" name " counter\nkona_rack_" name " %llu\n"
+#define VALUE(name)   GAUGE(name) "kona_rack_" name " %lld\n"
+
+char *kona_rack_report_metrics(const struct kona_rack *rack)
+{
+	const struct kona_rack_model *m = &rack->model;
+	struct totals t = add_up(rack);
+	long long slabs = (long long)m->slabs.count;
+	char *text;
+	int length = asprintf(
 		&text,
-		"# TYPE kona_rack_nodes gauge\n"
-		"kona_rack_nodes{state=\"up\"} %lld\nkona_rack_nodes{state=\"down\"} %lld\n"
-		"# TYPE kona_rack_capacity_bytes gauge\nkona_rack_capacity_bytes %lld\n"
-		"# TYPE kona_rack_granted_bytes gauge\nkona_rack_granted_bytes %lld\n"
-		"# TYPE kona_rack_slabs gauge\nkona_rack_slabs %lld\n"
-		"# TYPE kona_rack_leases gauge\nkona_rack_leases %lld\n"
-		"# TYPE kona_rack_requests_total counter\nkona_rack_requests_total %llu\n"
-		"# TYPE kona_rack_refused_total counter\nkona_rack_refused_total %llu\n"
-		"# TYPE kona_rack_slabs_granted_total counter\nkona_rack_slabs_granted_total %llu\n"
-		"# TYPE kona_rack_state_errors_total counter\nkona_rack_state_errors_total %llu\n",
-		t.up, t.down, t.capacity_bytes, t.slabs * (long long)rack->store.slab_bytes,
-		t.slabs, t.leases, (unsigned long long)rack->requests,
+		GAUGE("nodes") "kona_rack_nodes{state=\"up\"} %lld\n"
+			       "kona_rack_nodes{state=\"down\"} %lld\n" VALUE(
+				       "capacity_bytes") VALUE("granted_bytes") VALUE("slabs")
+				       VALUE("replicas") VALUE("degraded_slabs") VALUE("lost_slabs")
+					       VALUE("dropping_replicas") VALUE("leases") COUNTER(
+						       "requests_total") COUNTER("refused_total")
+						       COUNTER("slabs_granted_total")
+							       COUNTER("copies_total") COUNTER(
+								       "state_errors_total"),
+		t.up, t.down, t.capacity_bytes, slabs * (long long)m->slab_bytes, slabs, t.replicas,
+		(long long)m->healths[KONA_RACK_DEGRADED], (long long)m->healths[KONA_RACK_LOST],
+		t.dropping, (long long)m->leases.count, (unsigned long long)rack->requests,
 		(unsigned long long)rack->refused, (unsigned long long)rack->slabs_granted,
-		(unsigned long long)rack->state_errors);
+		(unsigned long long)rack->copies_done, (unsigned long long)rack->state_errors);
+
 	return length < 0 ? NULL : text;
 }

@@ -25,6 +25,12 @@ enum {
 	IDLE_SECONDS = 30,
 };
 
+struct kona_rack_server {
+	struct MHD_Daemon *daemon;
+	struct kona_rack *rack;
+	uint64_t told_ns; /* of the last line about the state */
+};
+
 struct exchange {
 	char *body; /* owned */
 	size_t body_bytes;
@@ -79,15 +85,15 @@ static enum MHD_Result answer(struct MHD_Connection *connection, struct kona_rac
 }
 
 /* One line when the state file begins to fail, not one per request. */
-static void tell_state_errors(struct kona_rack *rack, uint64_t before)
+static void tell_state_errors(struct kona_rack_server *server, uint64_t before)
 {
-	static uint64_t told_ns;
+	struct kona_rack *rack = server->rack;
 
 	if (rack->state_errors == before)
 		return;
-	if (!told_ns || kona_now_ns() - told_ns > UINT64_C(10000000000)) {
+	if (!server->told_ns || rack->now_ns - server->told_ns > UINT64_C(10000000000)) {
 		kona_error("%s", rack->why);
-		told_ns = kona_now_ns();
+		server->told_ns = rack->now_ns;
 	}
 }
 
@@ -96,7 +102,9 @@ static enum MHD_Result handle(void *with, struct MHD_Connection *connection, con
 			      size_t *data_bytes, void **state)
 {
 	struct exchange *exchange = *state;
-	struct kona_rack *rack = with;
+	struct kona_rack_server *server = with;
+	struct kona_rack *rack = server->rack;
+	struct kona_rack_caller caller = {KONA_RACK_LOCAL, ""};
 	struct kona_rack_answer given;
 	uint64_t errors;
 
@@ -111,14 +119,15 @@ static enum MHD_Result handle(void *with, struct MHD_Connection *connection, con
 		return MHD_YES;
 	}
 	errors = rack->state_errors;
+	rack->now_ns = kona_now_ns();
 	if (exchange->too_large)
 		kona_rack_answer_error(&given, -EMSGSIZE, "the body is too large");
 	else if (strcmp(method, "GET") != 0 && !is_json(connection))
 		kona_rack_answer_error(&given, -EINVAL, "Content-Type must be application/json");
 	else
-		kona_rack_api(rack, method, path, exchange->body ? exchange->body : "",
+		kona_rack_api(rack, &caller, method, path, exchange->body ? exchange->body : "",
 			      exchange->body_bytes, &given);
-	tell_state_errors(rack, errors);
+	tell_state_errors(server, errors);
 	return answer(connection, &given);
 }
 
@@ -133,21 +142,45 @@ static void forget(void *with, struct MHD_Connection *connection, void **state,
 	*state = NULL;
 }
 
-int kona_rack_serve_start(struct kona_rack *rack, int listener, struct MHD_Daemon **ret_daemon)
+int kona_rack_serve_start(struct kona_rack *rack, int listener,
+			  struct kona_rack_server **ret_server)
 {
-	struct MHD_Daemon *daemon = MHD_start_daemon(
-		MHD_USE_EPOLL_INTERNAL_THREAD, 0, NULL, NULL, handle, rack,
-		MHD_OPTION_LISTEN_SOCKET, listener, MHD_OPTION_NOTIFY_COMPLETED, forget, NULL,
-		MHD_OPTION_CONNECTION_LIMIT, (unsigned int)CONNECTIONS,
-		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)IDLE_SECONDS, MHD_OPTION_END);
+	struct kona_rack_server *server = calloc(1, sizeof(*server));
 
-	if (!daemon)
+	if (!server)
+		return -ENOMEM;
+	server->rack = rack;
+	server->daemon = MHD_start_daemon(
+		MHD_USE_EPOLL, 0, NULL, NULL, handle, server, MHD_OPTION_LISTEN_SOCKET, listener,
+		MHD_OPTION_NOTIFY_COMPLETED, forget, NULL, MHD_OPTION_CONNECTION_LIMIT,
+		(unsigned int)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+		(unsigned int)IDLE_SECONDS, MHD_OPTION_END);
+	if (!server->daemon) {
+		free(server);
 		return -EIO;
-	*ret_daemon = daemon;
+	}
+	*ret_server = server;
 	return 0;
 }
 
-void kona_rack_serve_stop(struct MHD_Daemon *daemon)
+void kona_rack_serve_stop(struct kona_rack_server *server)
 {
-	MHD_stop_daemon(daemon);
+	MHD_stop_daemon(server->daemon);
+	free(server);
+}
+
+int kona_rack_serve_fd(const struct kona_rack_server *server)
+{
+	return MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+}
+
+int kona_rack_serve_run(struct kona_rack_server *server)
+{
+	MHD_UNSIGNED_LONG_LONG wait_ms = 0;
+
+	if (MHD_run(server->daemon) != MHD_YES)
+		return 100;
+	if (MHD_get_timeout(server->daemon, &wait_ms) != MHD_YES || wait_ms > 1000)
+		return 1000;
+	return (int)wait_ms;
 }

@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The HTTP server in front of the API: one thread, which is the only one that touches the rack.
+ * The HTTP server in front of the API. It has no thread: its owner polls kona_rack_serve_fd() and
+ * calls kona_rack_serve_run(), so one thread does all there is.
  */
 #ifndef KONA_RACK_SERVE_H
 #define KONA_RACK_SERVE_H
 
 #include "rack/rack.h"
 
-struct MHD_Daemon;
+struct kona_rack_server;
 
-/*
- * Serves on a listening stream socket, which it takes over. Returns 0 or -ENOMEM/-EIO. Until
- * kona_rack_serve_stop() the rack belongs to the server's thread.
- */
+/* Serves on a listening stream socket, which it takes over. Returns 0, -ENOMEM or -EIO. */
 KONA_MUST_CHECK int kona_rack_serve_start(struct kona_rack *rack, int listener,
-					  struct MHD_Daemon **ret_daemon);
-void kona_rack_serve_stop(struct MHD_Daemon *daemon);
+					  struct kona_rack_server **ret_server);
+void kona_rack_serve_stop(struct kona_rack_server *server);
+
+/* Readable when there is something to do. */
+int kona_rack_serve_fd(const struct kona_rack_server *server);
+/* Does it, and never blocks. Returns after how many milliseconds it wants to be called at last. */
+int kona_rack_serve_run(struct kona_rack_server *server);
 
 #endif

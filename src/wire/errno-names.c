@@ -13,9 +13,10 @@ static const struct {
 	const char *name;
 	int value;
 } names[] = {
-	{"EINVAL", EINVAL}, {"ENOSPC", ENOSPC}, {"EDQUOT", EDQUOT},	{"ENOENT", ENOENT},
-	{"EEXIST", EEXIST}, {"ESTALE", ESTALE}, {"EIO", EIO},		{"EHOSTDOWN", EHOSTDOWN},
-	{"EPROTO", EPROTO}, {"EBUSY", EBUSY},	{"EMSGSIZE", EMSGSIZE}, {"ENOMEM", ENOMEM},
+	{"EINVAL", EINVAL},	{"ENOSPC", ENOSPC}, {"EDQUOT", EDQUOT}, {"ENOENT", ENOENT},
+	{"EEXIST", EEXIST},	{"ESTALE", ESTALE}, {"EIO", EIO},	{"EHOSTDOWN", EHOSTDOWN},
+	{"EPROTO", EPROTO},	{"EAGAIN", EAGAIN}, {"EPERM", EPERM},	{"EBUSY", EBUSY},
+	{"EMSGSIZE", EMSGSIZE}, {"ENOMEM", ENOMEM},
 };
 
 const char *kona_errno_name(int error)

@@ -7,7 +7,7 @@
  *                                       domain, endpoint, secret, hosted}
  *                                   -> 200 {node, slab_bytes, epoch, heartbeat_ms, ended}
  *   POST   /v1/nodes/ID/heartbeat      {instance, dropped, copied, taken, lost}
- *                                   -> 200 {epoch, drop, replicate, sets, ended}
+ *                                   -> 200 {epoch, drop, replicate, sets}
  *   DELETE /v1/nodes/ID                {instance}             -> 200 {}
  *   POST   /v1/nodes/ID/drain|undrain  {}                     -> 200 {}
  *   POST   /v1/nodes/ID/quota          {bytes}                -> 200 {}
@@ -89,7 +89,8 @@ enum {
 /* Identifiers and sizes stay below this, exact in every JSON reader. */
 #define KONA_RACK_MOST_VALUE (INT64_C(1) << 53)
 
-#define KONA_RACK_LEAST_SLAB_BYTES (INT64_C(1) << 16)
-#define KONA_RACK_MOST_SLAB_BYTES  (INT64_C(1) << 34)
+#define KONA_RACK_LEAST_SLAB_BYTES   (INT64_C(1) << 16)
+#define KONA_RACK_MOST_SLAB_BYTES    (INT64_C(1) << 34)
+#define KONA_RACK_DEFAULT_SLAB_BYTES (INT64_C(1) << 26)
 
 #endif
