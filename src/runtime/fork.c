@@ -72,17 +72,19 @@ static void bring_all_in_place(struct kona_space *space)
 static void locks_prepare(void)
 {
 	struct kona_space *space = kona_process_space();
+	struct kona_child *child;
 	int rc;
 
 	route = kona_alloc_enter_local();
 	heritage = NULL;
 	if (!space)
 		return;
+	child = kona_lineage_prepare(space);
 	kona_hazard_close_gate();
 	pthread_mutex_lock(&space->region.lock);
 	kona_process_lock_broker();
 	kona_space_lock(space, &signals);
-	rc = kona_lineage_announce(space);
+	rc = kona_lineage_announce(space, child);
 	if (rc) {
 		kona_warn("fork: %s: the child will end when it touches its heap", strerror(-rc));
 		return;

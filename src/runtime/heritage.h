@@ -4,13 +4,18 @@
  *
  * At the fork, pages are either mapped (the kernel shares them with the child, copy on write), or
  * missing: then the child reads zeros, or, where `far` says so, what the parent's store held at the
- * fork. The child reads the store by itself. The parent, before it overwrites such a page, marks it
- * `saved` and maps the old contents into the child:
+ * fork. The child reads the store by itself. The parent, before it overwrites such a page, copies
+ * the old contents to the shelf, a range of the store that is set apart for this child, and marks
+ * the page `saved`:
  *
- *   parent: saved = 1; map the old contents into the child; overwrite the store
- *   child:  read the store; saved still 0? map what was read : the parent maps it, look again
+ *   parent: copy to the shelf; saved = 1; overwrite the store
+ *   child:  saved? read the shelf : read the store; saved still 0? map what was read, else look
+ * again
  *
- * So whoever reads new bytes also sees saved = 1 (edge HE-1).
+ * So whoever reads new bytes also sees saved = 1 (edge HE-1). A page's place on the shelf is its
+ * number among the far pages. Pages for which the shelf has no room (the rack gave no memory for
+ * it) are mapped into the child instead, between saved = 1 and the overwriting: correct, but that
+ * takes local memory without bound.
  */
 #ifndef KONA_RUNTIME_HERITAGE_H
 #define KONA_RUNTIME_HERITAGE_H
@@ -28,6 +33,9 @@ struct kona_heritage {
 	uint64_t pages;	       /* beyond them nothing was in use. Immutable after the fork */
 	uint64_t words;	       /* of each bit map */
 	uint64_t mapped_bytes; /* of this mapping */
+	uint64_t shelf_page;   /* first page of the shelf in the store. Immutable after the fork */
+	uint64_t shelf_pages;  /* Immutable after the fork */
+	uint32_t *ranks;       /* far pages before each word of bits. Immutable after the fork */
 	uint64_t bits[];       /* far, immutable after the fork; then saved. Atomic, edge HE-1 */
 };
 
@@ -45,7 +53,7 @@ struct kona_executor {
 	struct kona_trim *trim; /* the heir's account of what it may drop again; or NULL */
 };
 
-/* NULL: no memory. */
+/* Without a shelf. NULL: no memory. */
 struct kona_heritage *kona_heritage_new(uint64_t pages);
 void kona_heritage_delete(struct kona_heritage *heritage);
 
@@ -58,8 +66,11 @@ bool kona_heritage_needs(const struct kona_heritage *heritage, uint64_t page);
 /* True when the store held the page at the fork. */
 bool kona_heritage_far(const struct kona_heritage *heritage, uint64_t page);
 
-/* Parent: the page is about to be overwritten. True for the first call: save it now. */
-KONA_MUST_CHECK bool kona_heritage_save(struct kona_heritage *heritage, uint64_t page);
+/* True when there is a place on the shelf for this far page; tells where in the store it is. */
+bool kona_heritage_shelf(const struct kona_heritage *heritage, uint64_t page, uint64_t *ret_page);
+
+/* Parent, with the write-back lock held: from now on the child does not read this page's place. */
+void kona_heritage_mark_saved(struct kona_heritage *heritage, uint64_t page);
 
 /*
  * Serves the child's fault on `page`. Returns pages mapped, 0 when the thread must look again (it

@@ -2,12 +2,13 @@
 /*
  * The parent's side of a fork (fork -> lineage -> heritage).
  *
- *   announce  the forking thread, all locks held: makes the heritage and a socket pair
+ *   prepare   the forking thread: sees to memory for the child's shelf
+ *   announce  the same, all locks held: makes the heritage and a socket pair
  *   born      the fault handler, at the kernel's event, while fork() still waits: the page table
  *             stands still, so it is the snapshot; sends the child its userfaultfd
  *   serve     the handler serves the child until the child's own thread does: glibc touches the
  *             child's memory before any atfork handler runs there
- *   preserve  evict and discard: old contents go to the child before the store changes
+ *   preserve  evict and discard: old contents go to the child's shelf before the store changes
  *
  * State: the list of children. Children are freed by lock holders once the handler has let go.
  */
@@ -55,10 +56,17 @@ void kona_lineage_make_room(struct kona_space *space)
 
 /* --- announce ----------------------------------------------------------------------------------*/
 
-static void free_child(struct kona_child *child)
+/* Its shelf stays for the next child, or until the program needs the memory. */
+static void free_child(struct kona_space *space, struct kona_child *child)
 {
 	kona_os_close(child->executor.uffd);
-	kona_heritage_delete(child->executor.heritage);
+	if (child->executor.heritage)
+		kona_heritage_delete(child->executor.heritage);
+	if (child->shelf.pages) {
+		child->next = space->lineage.retired;
+		space->lineage.retired = child;
+		return;
+	}
 	kona_os_munmap(child, sizeof(*child));
 }
 
@@ -78,14 +86,104 @@ static void forget_dead(struct kona_space *space)
 			continue;
 		}
 		*link = child->next;
-		free_child(child);
+		free_child(space, child);
 	}
 }
 
-int kona_lineage_announce(struct kona_space *space)
+/* --- the shelf ---------------------------------------------------------------------------------*/
+
+/* How many pages of the child would be in the store, if it were born now. */
+static uint64_t count_far(struct kona_space *space)
+{
+	uint64_t used = kona_region_used_pages(&space->region), count = 0;
+
+	for (uint64_t page = 0; page < used; page++)
+		count += !!(kona_pt_load(&space->pt, page) & KONA_PT_FAR);
+	return count;
+}
+
+/* The shelf of a child that is gone, if it fits. */
+static struct kona_shelf reuse_shelf(struct kona_space *space, uint64_t pages)
+{
+	struct kona_child **link = &space->lineage.retired, *child;
+	struct kona_shelf shelf = {0};
+	sigset_t signals;
+
+	kona_space_lock(space, &signals);
+	forget_dead(space);
+	for (; *link; link = &(*link)->next) {
+		child = *link;
+		if (child->shelf.pages < pages || child->shelf.pages / 4 > pages)
+			continue;
+		shelf = child->shelf;
+		*link = child->next;
+		kona_os_munmap(child, sizeof(*child));
+		break;
+	}
+	kona_space_unlock(space, &signals);
+	return shelf;
+}
+
+struct kona_child *kona_lineage_prepare(struct kona_space *space)
+{
+	struct kona_child *child = kona_os_alloc(sizeof(*child));
+	uint64_t pages = count_far(space);
+
+	if (!child || !pages)
+		return child;
+	/* More pages may leave until the child is born. */
+	pages += pages / 16 + KONA_EVICT_BATCH;
+	child->shelf = reuse_shelf(space, pages);
+	if (child->shelf.pages)
+		return child;
+	kona_lineage_reclaim(space);
+	if (!kona_region_spare(space, pages, &child->shelf.first_page))
+		child->shelf.pages = pages;
+	return child;
+}
+
+/* What the store holds there is not the program's: the entries must say so. */
+static void mark_stale(struct kona_space *space, const struct kona_shelf *shelf)
+{
+	for (uint64_t i = 0; i < shelf->pages; i++) {
+		uint64_t page = shelf->first_page + i, entry = kona_pt_load(&space->pt, page);
+
+		/* Nobody else knows these pages. */
+		if (kona_pt_claim(&space->pt, page, entry, KONA_PT_FETCHING) &&
+		    kona_pt_settle(&space->pt, page, entry | KONA_PT_STALE))
+			kona_space_wake(space, page);
+	}
+}
+
+bool kona_lineage_reclaim(struct kona_space *space)
+{
+	struct kona_child *child;
+	sigset_t signals;
+	bool any;
+
+	kona_space_lock(space, &signals);
+	forget_dead(space);
+	child = space->lineage.retired;
+	space->lineage.retired = NULL;
+	kona_space_unlock(space, &signals);
+	any = child;
+	while (child) {
+		struct kona_child *next = child->next;
+
+		if (child->shelf.written)
+			mark_stale(space, &child->shelf);
+		kona_region_free(space, child->shelf.first_page, child->shelf.pages);
+		kona_os_munmap(child, sizeof(*child));
+		child = next;
+	}
+	return any;
+}
+
+/* --- announced ---------------------------------------------------------------------------------*/
+
+int kona_lineage_announce(struct kona_space *space, struct kona_child *child)
 {
 	struct kona_lineage *lineage = &space->lineage;
-	struct kona_child *child = kona_os_alloc(sizeof(*child));
 	int ends[2];
 
 	forget_dead(space);
@@ -101,13 +199,15 @@ int kona_lineage_announce(struct kona_space *space)
 		.window_pages = 1,
 	};
 	if (!child->executor.heritage) {
-		kona_os_munmap(child, sizeof(*child));
+		free_child(space, child);
 		return -ENOMEM;
 	}
+	child->executor.heritage->shelf_page = child->shelf.first_page;
+	child->executor.heritage->shelf_pages = child->shelf.pages;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends)) {
 		int rc = -errno;
 
-		free_child(child);
+		free_child(space, child);
 		return rc;
 	}
 	child->life.descriptor = kona_os_raise(ends[0]);
@@ -148,7 +248,7 @@ void kona_lineage_announced(struct kona_space *space)
 	lineage->child_end = -1;
 	if (!wait_until_born(space, child)) { /* fork() failed */
 		kona_os_close(child->life.descriptor);
-		free_child(child);
+		free_child(space, child);
 	}
 	lineage->announced = NULL;
 }
@@ -228,18 +328,31 @@ void kona_lineage_born(struct kona_space *space, int uffd)
 
 /* --- preserve ----------------------------------------------------------------------------------*/
 
-static void save_page(struct kona_space *space, struct kona_child *child, uint64_t page)
+static void shelve_page(struct kona_space *space, struct kona_child *child, uint64_t page,
+			uint64_t shelf_page)
 {
-	char *bytes = space->lineage.page;
-	size_t done;
-	int rc;
+	const struct kona_dirty_page whole = {.offset_bytes = shelf_page * KONA_PAGE_BYTES,
+					      .mask = UINT64_MAX,
+					      .content = space->lineage.page};
+	uint64_t wire_bytes = 0, system_calls = 0;
+	int rc =
+		space->store->ops->write_lines(space->store, &whole, 1, &wire_bytes, &system_calls);
 
-	if (!kona_heritage_save(child->executor.heritage, page))
-		return;
-	rc = kona_transport_read(space->store, page * KONA_PAGE_BYTES, bytes, KONA_PAGE_BYTES);
 	if (rc)
 		kona_fatal("page %p of a forked child cannot be saved: %s",
 			   (void *)kona_space_address(space, page), strerror(-rc));
+	child->shelf.written = true;
+	kona_heritage_mark_saved(child->executor.heritage, page);
+}
+
+/* No room on the shelf: the child gets the page at once. */
+static void hand_page_over(struct kona_space *space, struct kona_child *child, uint64_t page)
+{
+	const char *bytes = space->lineage.page;
+	size_t done;
+	int rc;
+
+	kona_heritage_mark_saved(child->executor.heritage, page);
 	do /* EAGAIN: the child is in a fork of its own, which its own thread ends */
 		rc = kona_uffd_copy(child->executor.uffd, kona_space_address(space, page), bytes,
 				    KONA_PAGE_BYTES, false, &done);
@@ -252,6 +365,24 @@ static void save_page(struct kona_space *space, struct kona_child *child, uint64
 	else if (rc && rc != -ENOENT && rc != -ESRCH && rc != -EAGAIN)
 		kona_fatal("page %p of a forked child cannot be saved: %s",
 			   (void *)kona_space_address(space, page), strerror(-rc));
+}
+
+static void save_page(struct kona_space *space, struct kona_child *child, uint64_t page)
+{
+	uint64_t shelf_page;
+	int rc;
+
+	if (!kona_heritage_needs(child->executor.heritage, page))
+		return;
+	rc = kona_transport_read(space->store, page * KONA_PAGE_BYTES, space->lineage.page,
+				 KONA_PAGE_BYTES);
+	if (rc)
+		kona_fatal("page %p of a forked child cannot be saved: %s",
+			   (void *)kona_space_address(space, page), strerror(-rc));
+	if (kona_heritage_shelf(child->executor.heritage, page, &shelf_page))
+		shelve_page(space, child, page, shelf_page);
+	else
+		hand_page_over(space, child, page);
 	kona_add_relaxed(&space->stats->preserved_pages, 1); /* relaxed: a figure */
 }
 

@@ -105,7 +105,7 @@ static struct kona_stats *take_stats(void)
  * Losing the controller does not stop a program; only growth waits, for a controller that is
  * paused or being restarted, and then fails.
  */
-static int grow(void *context, uint64_t first, uint64_t count)
+static int grow(void *context, uint64_t first, uint64_t count, bool patient)
 {
 	struct tenancy *of = context;
 	uint64_t deadline_ns = kona_now_ns() + GROW_DEADLINE_NS;
@@ -115,7 +115,7 @@ static int grow(void *context, uint64_t first, uint64_t count)
 
 	for (;;) {
 		rc = kona_broker_grant(&of->broker, (uint32_t)count, &descriptor, text);
-		if (rc != -EHOSTUNREACH || kona_now_ns() > deadline_ns)
+		if (rc != -EHOSTUNREACH || !patient || kona_now_ns() > deadline_ns)
 			break;
 		if (!said)
 			kona_warn("waiting for remote memory: %s", text);

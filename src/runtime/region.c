@@ -27,6 +27,8 @@
 
 enum { FIRST_ROOM = 4096 };
 
+#define SPARE_PAUSE_NS (UINT64_C(10) * 1000000000)
+
 int kona_region_init(struct kona_region *region, uint64_t pages, uint64_t slab_pages,
 		     const struct kona_grower *grower)
 {
@@ -53,10 +55,10 @@ uint64_t kona_region_used_pages(const struct kona_region *region)
 
 /* --- slabs -------------------------------------------------------------------------------------*/
 
-static int grow_by(struct kona_space *space, uint64_t first, uint64_t count)
+static int grow_by(struct kona_space *space, uint64_t first, uint64_t count, bool patient)
 {
 	struct kona_region *region = &space->region;
-	int rc = region->grower.grow(region->grower.context, first, count);
+	int rc = region->grower.grow(region->grower.context, first, count, patient);
 
 	if (rc)
 		return rc;
@@ -81,7 +83,7 @@ static uint64_t count_missing(const struct kona_space *space, uint64_t first, ui
 }
 
 /* Slabs for all of the pages. */
-static int ensure_slabs(struct kona_space *space, uint64_t first_page, uint64_t pages)
+static int ensure_slabs(struct kona_space *space, uint64_t first_page, uint64_t pages, bool patient)
 {
 	struct kona_region *region = &space->region;
 	uint64_t end = (first_page + pages + region->slab_pages - 1) / region->slab_pages;
@@ -95,9 +97,9 @@ static int ensure_slabs(struct kona_space *space, uint64_t first_page, uint64_t 
 		needed = count_missing(space, slab, end - slab < most ? end - slab : most);
 		wanted = count_missing(space, slab,
 				       region->held_slabs < most ? region->held_slabs : most);
-		rc = grow_by(space, slab, wanted > needed ? wanted : needed);
+		rc = grow_by(space, slab, wanted > needed ? wanted : needed, patient);
 		if (rc && wanted > needed)
-			rc = grow_by(space, slab, needed);
+			rc = grow_by(space, slab, needed, patient);
 		if (rc)
 			return rc;
 	}
@@ -260,12 +262,9 @@ static int occupy_locked(struct kona_space *space, uint64_t index, uint64_t firs
 	int rc = make_room(&space->region);
 
 	if (!rc && protection != PROT_NONE)
-		rc = ensure_slabs(space, first, pages);
-	if (rc) {
-		say_no_more(rc);
-		return rc;
-	}
-	rc = protect_in_use(space, first, pages, protection);
+		rc = ensure_slabs(space, first, pages, true);
+	if (!rc)
+		rc = protect_in_use(space, first, pages, protection);
 	if (!rc)
 		carve(&space->region, index, first, pages);
 	return rc;
@@ -278,12 +277,39 @@ void *kona_region_alloc(struct kona_space *space, uint64_t pages, uint64_t align
 	uint64_t index, first;
 	int rc;
 
-	pthread_mutex_lock(&region->lock);
-	rc = find_fit(region, pages, align_pages, &index, &first);
-	if (!rc)
-		rc = occupy_locked(space, index, first, pages, protection);
-	pthread_mutex_unlock(&region->lock);
+	do {
+		pthread_mutex_lock(&region->lock);
+		rc = find_fit(region, pages, align_pages, &index, &first);
+		if (!rc)
+			rc = occupy_locked(space, index, first, pages, protection);
+		pthread_mutex_unlock(&region->lock);
+	} while (rc && kona_lineage_reclaim(space));
+	if (rc)
+		say_no_more(rc);
 	return rc ? NULL : kona_space_address(space, first);
+}
+
+int kona_region_spare(struct kona_space *space, uint64_t pages, uint64_t *ret_first)
+{
+	struct kona_region *region = &space->region;
+	uint64_t index, first;
+	int rc = -EAGAIN;
+
+	pthread_mutex_lock(&region->lock);
+	if (!region->refused_ns || kona_now_ns() - region->refused_ns > SPARE_PAUSE_NS) {
+		rc = find_fit(region, pages, 1, &index, &first);
+		if (!rc)
+			rc = make_room(region);
+		if (!rc)
+			rc = ensure_slabs(space, first, pages, false);
+		region->refused_ns = rc ? kona_now_ns() : 0;
+	}
+	if (!rc) {
+		carve(region, index, first, pages);
+		*ret_first = first;
+	}
+	pthread_mutex_unlock(&region->lock);
+	return rc;
 }
 
 /* Takes what is free of [first, end) out of the free ranges. */
@@ -324,7 +350,7 @@ int kona_region_occupy(struct kona_space *space, uint64_t first, uint64_t pages,
 	if (!over && !all_free(region, first, first + pages))
 		rc = -EEXIST;
 	if (!rc && protection != PROT_NONE)
-		rc = ensure_slabs(space, first, pages);
+		rc = ensure_slabs(space, first, pages, true);
 	if (!rc && region->lent)
 		rc = kona_space_reserve(space, first, pages);
 	if (!rc)
@@ -343,7 +369,7 @@ int kona_region_protect(struct kona_space *space, uint64_t first, uint64_t pages
 
 	if (protection != PROT_NONE) {
 		pthread_mutex_lock(&space->region.lock);
-		rc = ensure_slabs(space, first, pages);
+		rc = ensure_slabs(space, first, pages, true);
 		pthread_mutex_unlock(&space->region.lock);
 		if (rc) {
 			say_no_more(rc);

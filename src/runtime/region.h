@@ -15,9 +15,10 @@
 
 struct kona_space;
 
-/* Puts slabs first .. first + count - 1 in place behind VFMem; -errno: none of them. May block. */
+/* Puts slabs first .. first + count - 1 in place behind VFMem; -errno: none of them. May block;
+ * `patient`: also for a controller that does not answer. */
 struct kona_grower {
-	int (*grow)(void *context, uint64_t first, uint64_t count);
+	int (*grow)(void *context, uint64_t first, uint64_t count, bool patient);
 	void *context;
 	uint32_t most_slabs; /* of one call */
 };
@@ -38,6 +39,7 @@ struct kona_region {
 	bool *slab_there;	   /* per slab: in place. Guarded by lock. Owned */
 	uint64_t held_slabs;	   /* Guarded by lock */
 	uint64_t used_slabs;	   /* none from here on is in place. Atomic, no edge: grows only */
+	uint64_t refused_ns;	   /* when a spare range was refused last. Guarded by lock */
 	bool lent;		   /* the program mapped something over a range. Guarded by lock */
 };
 
@@ -51,6 +53,14 @@ KONA_MUST_CHECK int kona_region_init(struct kona_region *region, uint64_t pages,
  */
 void *kona_region_alloc(struct kona_space *space, uint64_t pages, uint64_t align_pages,
 			int protection);
+
+/*
+ * Takes `pages` pages out of the free ranges, without access, for their place in the store alone:
+ * what is written there by itself must be marked STALE before kona_region_free(). -ENOMEM,
+ * -ENOSPC, ...: none; then nothing is asked for during the next ten seconds.
+ */
+KONA_MUST_CHECK int kona_region_spare(struct kona_space *space, uint64_t pages,
+				      uint64_t *ret_first);
 
 /*
  * Hands out exactly these pages. -EEXIST when some are in use, unless `over`: then those are

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Drops pages that an heir fetched and did not write (heir -> heritage -> trim). The store still
- * has them, unless the parent is overwriting one just now:
+ * has them, or the shelf; unless there is no room on that, and the parent is overwriting one just
+ * now:
  *
  *   parent: saved = 1; map the old contents into the child (it is there: EEXIST); overwrite
  *   child:  copy the page aside; drop it; saved = 1 now? map the copy
@@ -76,6 +77,7 @@ static void drop_page(struct kona_executor *executor, uint64_t page)
 {
 	struct kona_trim *trim = executor->trim;
 	char *home = executor->base + page * KONA_PAGE_BYTES;
+	uint64_t shelf_page;
 	size_t done;
 
 	if (pread(trim->memory, trim->copy, KONA_PAGE_BYTES, (off_t)(uintptr_t)home) !=
@@ -84,7 +86,8 @@ static void drop_page(struct kona_executor *executor, uint64_t page)
 		return;
 	kona_trim_keep(trim, page);
 	/* Whether the parent lives or not: with saved = 1 the store may hold its new bytes. */
-	if (kona_heritage_needs(executor->heritage, page))
+	if (kona_heritage_needs(executor->heritage, page) ||
+	    kona_heritage_shelf(executor->heritage, page, &shelf_page))
 		return;
 	/* EEXIST: the parent's copy came first. */
 	if (kona_uffd_copy(executor->uffd, home, trim->copy, KONA_PAGE_BYTES, false, &done))

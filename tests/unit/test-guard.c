@@ -54,7 +54,7 @@ static struct kona_transport shm;
 static struct kona_stats stats;
 static struct kona_space space;
 
-static int grow(void *context, uint64_t first, uint64_t count)
+static int grow(void *context, uint64_t first, uint64_t count, bool patient)
 {
 	int descriptor = memfd_create("grant", MFD_CLOEXEC);
 
