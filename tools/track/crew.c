@@ -43,6 +43,7 @@ static void *run_worker(void *argument)
 	struct worker *self = argument;
 	struct kona_crew *crew = self->crew;
 
+	kona_crew_hurry(true);
 	pthread_mutex_lock(&crew->lock);
 	while (!crew->ending) {
 		if (crew->first)
@@ -52,6 +53,22 @@ static void *run_worker(void *argument)
 	}
 	pthread_mutex_unlock(&crew->lock);
 	return NULL;
+}
+
+void kona_crew_hurry(bool hurry)
+{
+	const struct sched_param turn = {.sched_priority = sched_get_priority_min(SCHED_RR)};
+	static __thread struct sched_param usual;
+	static __thread int usual_policy;
+
+	/* Without the privilege it takes as long as it takes. */
+	if (!hurry) {
+		(void)sched_setscheduler(0, usual_policy, &usual);
+		return;
+	}
+	usual_policy = sched_getscheduler(0);
+	if (usual_policy >= 0 && !sched_getparam(0, &usual))
+		(void)sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &turn);
 }
 
 int kona_crew_new(struct kona_crew **ret_crew)

@@ -26,6 +26,13 @@ KONA_MUST_CHECK int kona_crew_new(struct kona_crew **ret_crew);
 void kona_crew_free(struct kona_crew *crew);
 
 /* Both by one thread only, the crew's owner. */
+/*
+ * The calling thread goes before all that has no real-time priority, where that is permitted
+ * (CAP_SYS_NICE), or as it did before: while somebody is stopped for it. A nice value would only
+ * count within the tracker's own session. The crew's threads always go first.
+ */
+void kona_crew_hurry(bool hurry);
+
 void kona_crew_submit(struct kona_crew *crew, struct kona_job *job);
 /* Returns when the job is done; does waiting jobs meanwhile. */
 void kona_crew_wait(struct kona_crew *crew, struct kona_job *job);

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "crew.h"
+
 int kona_target_open(struct kona_target *target, pid_t pid, enum kona_kept kept,
 		     const struct kona_lines *lines, const void *key, bool from_start)
 {
@@ -115,10 +117,11 @@ int kona_target_edge(struct kona_target *target, enum kona_finding finding,
 	err = prepare(target);
 	if (err)
 		return err;
+	kona_crew_hurry(true);
 	start = kona_now_ns();
 	err = kona_stop_all(&target->stop, target->pid, &own);
 	if (err)
-		return err;
+		goto out;
 	if (target->armed)
 		kona_watch_disarm(target);
 	if (kona_target_replaced(target))
@@ -127,6 +130,8 @@ int kona_target_edge(struct kona_target *target, enum kona_finding finding,
 		err = kona_scan_walk(target, finding);
 	kona_stop_release(&target->stop);
 	*ret_paused_ns = kona_now_ns() - start;
+out:
+	kona_crew_hurry(false);
 	return err;
 }
 
