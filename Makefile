@@ -3,7 +3,7 @@ BUILD  ?= build
 MESON  := meson
 SETUP  := $(BUILD)/build.ninja
 
-.PHONY: build deps test demo check clean install
+.PHONY: build deps test test-long demo check clean install
 
 build: deps $(SETUP)
 	ninja -C $(BUILD)
@@ -16,6 +16,10 @@ $(SETUP): | deps
 
 test: build
 	scripts/run-tests $(BUILD)
+
+# A million keys of Redis, a minute of stress-ng: some ten minutes.
+test-long: build
+	$(MESON) test -C $(BUILD) --benchmark --print-errorlogs --verbose
 
 # Redis with part of its data in remote memory; see bench/demo.
 demo: build

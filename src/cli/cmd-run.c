@@ -4,6 +4,7 @@
  */
 #include <argp.h>
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -177,6 +178,7 @@ static int run(const struct options *o, struct kona_launch *launch)
 	start_ns = kona_now_ns();
 	status = kona_launch(launch, &rack, &wait_status);
 	start_ns = kona_now_ns() - start_ns;
+	rack.memd_told = !status && WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGBUS;
 	kona_run_rack_release(&rack);
 	if (!status)
 		status = report(o, area, wait_status, start_ns);

@@ -313,13 +313,15 @@ int kona_run_rack_start(struct kona_run_rack *rack, const struct kona_rack_wish 
 }
 
 /* One line when a daemon ended otherwise than in order. */
-static void reap(pid_t *pid, const char *name, int options)
+static void reap(pid_t *pid, const char *name, int options, bool quiet)
 {
 	int status;
 
 	if (*pid <= 0 || waitpid(*pid, &status, options) <= 0)
 		return;
 	*pid = 0;
+	if (quiet)
+		return;
 	if (WIFSIGNALED(status))
 		kona_error("the private %s was ended by signal %d", name, WTERMSIG(status));
 	else if (WEXITSTATUS(status))
@@ -328,8 +330,8 @@ static void reap(pid_t *pid, const char *name, int options)
 
 void kona_run_rack_reap(struct kona_run_rack *rack)
 {
-	reap(&rack->memd, "kona-memd", WNOHANG);
-	reap(&rack->rackd, "kona-rackd", WNOHANG);
+	/* Of memd's end the program tells first. */
+	reap(&rack->rackd, "kona-rackd", WNOHANG, false);
 }
 
 void kona_run_rack_release(struct kona_run_rack *rack)
@@ -348,11 +350,11 @@ void kona_run_rack_release(struct kona_run_rack *rack)
 	if (rack->ready_fd[MEMD] >= 0)
 		memd = hear(rack->ready_fd[MEMD], "staying", END_MS);
 	if (memd == HEARD_END)
-		reap(&rack->memd, "kona-memd", 0);
+		reap(&rack->memd, "kona-memd", 0, rack->memd_told);
 	/* While leases go on, so does rackd. */
 	if (memd != HEARD_WANTED && rack->ready_fd[RACKD] >= 0 &&
 	    hear(rack->ready_fd[RACKD], "", END_MS) == HEARD_END)
-		reap(&rack->rackd, "kona-rackd", 0);
+		reap(&rack->rackd, "kona-rackd", 0, rack->memd_told);
 	for (int i = 0; i < 2; i++)
 		if (rack->ready_fd[i] >= 0)
 			close(rack->ready_fd[i]);

@@ -54,6 +54,7 @@ struct kona_run_rack {
 	pid_t memd, rackd; /* our children; 0: none */
 	int owner_fd;	   /* write end of memd's owner pipe */
 	int ready_fd[2];   /* read ends: memd's, rackd's */
+	bool memd_told;	   /* the program said itself that its memory node is gone */
 	char folder[96];   /* of a private rack; "" without */
 	char socket[108];  /* memd's, for the program */
 };
@@ -67,7 +68,7 @@ KONA_MUST_CHECK int kona_run_rack_start(struct kona_run_rack *rack,
 					const struct kona_rack_wish *wish);
 /* Lets go of it: it ends with the last lease, now if there is none. Waits for that. */
 void kona_run_rack_release(struct kona_run_rack *rack);
-/* One line when a daemon of ours has ended before its time. */
+/* One line when the controller of ours has ended before its time. */
 void kona_run_rack_reap(struct kona_run_rack *rack);
 
 /* launch.c: the program's life. */

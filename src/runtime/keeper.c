@@ -13,6 +13,11 @@
 #include "runtime/fatal.h"
 #include "runtime/os.h"
 
+void kona_keeper_node_gone(const struct kona_broker *broker)
+{
+	kona_fatal("memory node %s is gone, and with it this program's memory", broker->node);
+}
+
 static void run(void *argument)
 {
 	const struct kona_keeper *keeper = argument;
@@ -21,8 +26,7 @@ static void run(void *argument)
 	while (poll(&lease, 1, -1) < 0)
 		if (errno != EINTR)
 			kona_fatal("the keeper cannot wait: %s", strerror(errno));
-	kona_fatal("memory node %s is gone, and with it this program's memory",
-		   keeper->broker->node);
+	kona_keeper_node_gone(keeper->broker);
 }
 
 static void keeper_died(struct kona_space *space, struct kona_watch *watch)

@@ -25,4 +25,8 @@ struct kona_keeper {
 KONA_MUST_CHECK int kona_keeper_start(struct kona_keeper *keeper, struct kona_space *space,
 				      const struct kona_broker *broker);
 
+/* The memory node's end of the lease's socket is gone: says so, and ends the program. Any thread.
+ */
+KONA_NORETURN void kona_keeper_node_gone(const struct kona_broker *broker);
+
 #endif

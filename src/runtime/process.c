@@ -115,6 +115,8 @@ static int grow(void *context, uint64_t first, uint64_t count, bool patient)
 
 	for (;;) {
 		rc = kona_broker_grant(&of->broker, (uint32_t)count, &descriptor, text);
+		if (rc == -EPIPE || rc == -ECONNRESET)
+			kona_keeper_node_gone(&of->broker);
 		if (rc != -EHOSTUNREACH || !patient || kona_now_ns() > deadline_ns)
 			break;
 		if (!said)

@@ -41,6 +41,28 @@ def text_of(field):
     return field.split(b"\0", 1)[0].decode()
 
 
+def processes(folder, name=""):
+    """Numbers of the processes whose arguments or environment name the folder."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as stream:
+                command = stream.read()
+        except OSError:
+            continue
+        if folder.encode() in command and name.encode() in command.split(b"\0")[0]:
+            found.append(int(pid))
+    return found
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as stream:
+            return stream.read().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 class Client:
     """A program, as far as kona-memd can tell."""
 
