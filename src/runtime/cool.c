@@ -21,8 +21,7 @@ int kona_cool_init(struct kona_space *space)
 {
 	struct kona_cooling *cooling = &space->evict.cooling;
 
-	cooling->room = space->frames.count + KONA_FRAME_OVERDRAFT;
-	cooling->target = space->frames.count / SHARE;
+	cooling->room = space->frames.most + KONA_FRAME_OVERDRAFT;
 	cooling->pages = kona_os_alloc(cooling->room * sizeof(*cooling->pages));
 	return cooling->pages ? 0 : -ENOMEM;
 }
@@ -56,7 +55,8 @@ static uint64_t take_oldest(struct kona_cooling *cooling)
 void kona_cool_harvest(struct kona_space *space, uint32_t most, bool eager)
 {
 	struct kona_evict *evict = &space->evict;
-	uint32_t stays = eager ? 0 : evict->cooling.target;
+	uint32_t count = kona_load_relaxed(&space->frames.count); /* relaxed: a level */
+	uint32_t stays = eager ? 0 : count / SHARE;
 
 	while (most && evict->cooling.count > stays && evict->count < KONA_EVICT_BATCH) {
 		uint64_t page = take_oldest(&evict->cooling);

@@ -33,7 +33,6 @@ struct kona_cooling {
 	uint32_t room;
 	uint32_t first;
 	uint32_t count;
-	uint32_t target; /* so many are left the time to come back */
 };
 
 struct kona_evict {

@@ -28,29 +28,35 @@ static size_t frame_bytes(size_t baseline_bytes)
 	return baseline_bytes + 2 * sizeof(uint32_t) + sizeof(uint16_t) + sizeof(uint8_t);
 }
 
-/* The overdraft has chunks of its own. */
-static uint32_t first_lent(const struct kona_frames *frames)
-{
-	return (uint32_t)kona_round_up(frames->count, KONA_FRAME_CHUNK);
-}
-
+/* The overdraft has chunks of its own, behind the others. */
 static size_t all_frames(const struct kona_frames *frames)
 {
-	return (size_t)first_lent(frames) + KONA_FRAME_OVERDRAFT;
+	return (size_t)frames->most + KONA_FRAME_OVERDRAFT;
 }
 
-int kona_frames_init(struct kona_frames *frames, uint64_t budget_bytes, size_t baseline_bytes)
+/* Frames that a budget pays for; 0: too few, or too many. */
+static uint32_t count_for(const struct kona_frames *frames, uint64_t budget_bytes)
 {
-	uint64_t count = budget_bytes / (KONA_PAGE_BYTES + frame_bytes(baseline_bytes));
+	uint64_t count = budget_bytes / (KONA_PAGE_BYTES + frame_bytes(frames->baseline_bytes));
 
-	if (count < LEAST_FRAMES ||
-	    count + KONA_FRAME_CHUNK + KONA_FRAME_OVERDRAFT > KONA_PT_MOST_PAYLOAD)
-		return -EINVAL;
+	return count < LEAST_FRAMES || count > frames->most ? 0 : (uint32_t)count;
+}
+
+int kona_frames_init(struct kona_frames *frames, uint64_t budget_bytes, size_t baseline_bytes,
+		     uint64_t most_pages)
+{
+	uint64_t nameable = KONA_PT_MOST_PAYLOAD - KONA_FRAME_OVERDRAFT;
+	uint64_t most = most_pages < nameable ? most_pages : nameable;
+
 	*frames = (struct kona_frames){
-		.count = (uint32_t)count,
+		.most = (uint32_t)kona_round_down(most, KONA_FRAME_CHUNK),
 		.baseline_bytes = baseline_bytes,
-		.available = (uint32_t)count,
 	};
+	frames->count = count_for(frames, budget_bytes);
+	if (!frames->count)
+		return -EINVAL;
+	frames->numbers = frames->count;
+	frames->available = frames->count;
 	frames->lent = kona_os_alloc(KONA_FRAME_OVERDRAFT * sizeof(uint32_t));
 	frames->next = kona_os_alloc(all_frames(frames) * sizeof(uint32_t));
 	frames->owner = kona_os_alloc(all_frames(frames) * sizeof(uint32_t));
@@ -63,7 +69,7 @@ int kona_frames_init(struct kona_frames *frames, uint64_t budget_bytes, size_t b
 		return -ENOMEM;
 	}
 	for (uint32_t i = 0; i < KONA_FRAME_OVERDRAFT; i++)
-		frames->lent[frames->lent_count++] = first_lent(frames) + i;
+		frames->lent[frames->lent_count++] = frames->most + i;
 	return 0;
 }
 
@@ -133,13 +139,14 @@ static void push(struct kona_frames *frames, uint64_t *stack, uint32_t frame)
 static uint32_t break_ground(struct kona_frames *frames, uint32_t most, uint32_t *ret_first)
 {
 	uint32_t first = kona_load_acquire(&frames->virgin), count; /* FR-2 */
+	uint32_t end = kona_load_relaxed(&frames->numbers);	    /* relaxed: only grows */
 
 	do {
-		count = first % KONA_FRAME_CHUNK ? 1 : most;
-		if (count > frames->count - first)
-			count = frames->count - first;
-		if (!count)
+		if (first >= end)
 			return 0;
+		count = first % KONA_FRAME_CHUNK ? 1 : most;
+		if (count > end - first)
+			count = end - first;
 	} while (!kona_cas_acq_rel(&frames->virgin, &first, first + count)); /* FR-2: with itself */
 	*ret_first = first;
 	return count;
@@ -279,6 +286,38 @@ void kona_frames_repay(struct kona_frames *frames, uint32_t spare)
 	while (frames->lent_count < KONA_FRAME_OVERDRAFT &&
 	       kona_frame_take(frames, spare, KONA_FRAME_WANT_HOLLOW, &frame, &system_calls))
 		frames->lent[frames->lent_count++] = frame;
+}
+
+static void grow_to(struct kona_frames *frames, uint32_t wanted)
+{
+	uint32_t frame, more;
+
+	while (frames->count < wanted && pop(frames, &frames->parked, &frame)) {
+		kona_frame_give(frames, frame);
+		kona_add_relaxed(&frames->count, 1); /* relaxed: a level */
+	}
+	more = wanted - frames->count;
+	kona_add_relaxed(&frames->numbers, more);   /* relaxed: only grows */
+	kona_add_relaxed(&frames->count, more);	    /* relaxed: a level */
+	kona_add_relaxed(&frames->available, more); /* relaxed: a level */
+}
+
+int64_t kona_frames_resize(struct kona_frames *frames, uint64_t budget_bytes)
+{
+	uint32_t wanted = count_for(frames, budget_bytes), frame;
+	uint64_t system_calls;
+
+	if (!wanted)
+		return -EINVAL;
+	if (wanted > frames->count)
+		grow_to(frames, wanted);
+	while (frames->count > wanted &&
+	       kona_frame_take(frames, KONA_FRAME_RESERVE, KONA_FRAME_WANT_HOLLOW, &frame,
+			       &system_calls)) {
+		push(frames, &frames->parked, frame);
+		kona_sub_relaxed(&frames->count, 1); /* relaxed: a level */
+	}
+	return frames->count - wanted;
 }
 
 uint32_t kona_frames_available(const struct kona_frames *frames)

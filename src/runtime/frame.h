@@ -53,10 +53,13 @@ enum kona_frame_kind { KONA_FRAME_WANT_HOLLOW, KONA_FRAME_WANT_SOLID };
 struct kona_frames {
 	char *fmem;	       /* addresses of all frames, or NULL: none yet. Not owned */
 	int uffd;	       /* FMem's. Not owned. Immutable after kona_frames_place() */
-	uint32_t count;	       /* Immutable after init */
+	uint32_t most;	       /* that the budget may ever have. Immutable after init */
+	uint32_t count;	       /* that it has now. Atomic, no edge: a level */
+	uint32_t numbers;      /* in use: count, and the parked ones. Atomic, no edge */
 	size_t baseline_bytes; /* of one frame. Immutable after init */
 	uint64_t hollow;       /* free stack: change count << 32 | frame + 1. Atomic, edge FR-1 */
 	uint64_t solid;	       /* the same. Atomic, edge FR-1 */
+	uint64_t parked;       /* the same, of what a smaller budget took away */
 	uint32_t virgin;       /* frames from here on were never taken. Atomic, edge FR-2 */
 	uint32_t available;    /* Atomic, no edge: a level for watermarks */
 	uint32_t *lent;	       /* frames of the overdraft that are not in use. The evictor's */
@@ -69,10 +72,11 @@ struct kona_frames {
 	uint8_t *dirty;	 /* a byte per line of FMem, then set by guards. Not owned */
 };
 
-/* As many frames as the budget pays for. -EINVAL when those are too few to work, or more than a
- * page-table entry can name; -ENOMEM. */
+/* As many frames as the budget pays for, of at most most_pages that there will ever be (fewer, when
+ * a page-table entry cannot name as many). -EINVAL when those are too few to work, or too many;
+ * -ENOMEM. */
 KONA_MUST_CHECK int kona_frames_init(struct kona_frames *frames, uint64_t budget_bytes,
-				     size_t baseline_bytes);
+				     size_t baseline_bytes, uint64_t most_pages);
 void kona_frames_destroy(struct kona_frames *frames);
 
 /* Addresses that FMem takes: of all frames, the overdraft too. A multiple of 2 MiB. */
@@ -97,6 +101,12 @@ uint32_t kona_frames_overdraw(struct kona_frames *frames, uint32_t count);
 /* Evictor: takes frames back, as long as more than `spare` are available, until none is overdrawn.
  */
 void kona_frames_repay(struct kona_frames *frames, uint32_t spare);
+
+/*
+ * Changes the budget. Growing is done at once; to shrink, the caller frees frames and calls again
+ * until the answer is 0: frames that must still go. -EINVAL as above. One thread at a time.
+ */
+int64_t kona_frames_resize(struct kona_frames *frames, uint64_t budget_bytes);
 
 uint32_t kona_frames_available(const struct kona_frames *frames);
 

@@ -63,7 +63,7 @@ static int init_parts(struct kona_space *space, const struct kona_space_options 
 
 	if (!rc)
 		rc = kona_frames_init(&space->frames, options->local_bytes,
-				      kona_dirty_baseline_bytes(options->dirty_mode));
+				      kona_dirty_baseline_bytes(options->dirty_mode), space->pages);
 	if (!rc)
 		rc = kona_pt_init(&space->pt, space->pages);
 	if (!rc)

@@ -3,19 +3,22 @@
  * Shared-memory transport: the store is made of memfds of the memory node on this host, one a
  * grant, each of which holds one slab or more.
  *
- * They are reached through their descriptors, not through a mapping: a mapped store would count as
- * resident memory of the program, whose local budget is what we promise, and populating a mapping
- * costs a page fault per page, ten times a pread(2) of that page on paravirtualised hosts.
+ * For the fault path they are reached through their descriptors, not through a mapping: a mapped
+ * store counts as resident (shared) memory of the program, and a page fault costs far more than the
+ * pread(2) of a page. The guard path, to which a system call is too much, has slabs mapped, each
+ * when it is first used, whole and populated.
  *
- * State: the table from slab to descriptor. No locks: an entry is written once, and the kernel
- * serialises the rest. The node cannot shrink a memfd under us unnoticed: a short read is -EIO,
- * never zeros; so is a slab that is not there.
+ * State: the tables from slab to descriptor and mapping. No locks: an entry is written once, and
+ * the kernel serialises the rest. The node cannot shrink a memfd under us unnoticed: a short read
+ * is -EIO, never zeros; so is a slab that is not there.
  */
 #include "transport/transport.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <immintrin.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -63,6 +66,62 @@ static int find_place(struct kona_transport *transport, uint64_t offset_bytes,
 	return 0;
 }
 
+/* --- mapped slabs ------------------------------------------------------------------------------*/
+
+/* Two threads may map a slab at once; one of the mappings goes again. */
+static char *map_slab(struct kona_transport *transport, uint64_t slab)
+{
+	struct place place;
+	char *mapped, *seen = NULL;
+
+	if (find_place(transport, slab * transport->slab_bytes, &place))
+		return NULL;
+	mapped = mmap(NULL, transport->slab_bytes, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_POPULATE, place.descriptor, (off_t)place.offset_bytes);
+	if (mapped == MAP_FAILED)
+		return NULL;
+	/* TS-2: acquire-release, pairs with itself and the load in at_home(). */
+	if (kona_cas_acq_rel(&transport->maps[slab], &seen, mapped))
+		return mapped;
+	munmap(mapped, transport->slab_bytes);
+	return seen;
+}
+
+/* The address of these bytes of the store; NULL: not mapped. They end before their slab does. */
+static char *at_home(struct kona_transport *transport, uint64_t offset_bytes, size_t size_bytes)
+{
+	uint64_t slab = offset_bytes / transport->slab_bytes;
+	uint64_t within = offset_bytes % transport->slab_bytes;
+	char *mapped;
+
+	if (!kona_load_relaxed(&transport->mapping) || slab >= transport->most_slabs ||
+	    within + size_bytes > transport->slab_bytes) /* relaxed: set only */
+		return NULL;
+	mapped = kona_load_acquire(&transport->maps[slab]); /* TS-2 */
+	if (!mapped)
+		mapped = map_slab(transport, slab);
+	return mapped ? mapped + within : NULL;
+}
+
+/* Past the caches: nobody here reads it soon. 64 bytes, aligned to 64. */
+static void store_line(char *to, const char *from)
+{
+	for (int i = 0; i < KONA_LINE_BYTES / 16; i++)
+		_mm_stream_si128((__m128i *)(void *)to + i,
+				 _mm_load_si128((const __m128i *)(const void *)from + i));
+}
+
+static void store_lines(char *home, const struct kona_dirty_page *page)
+{
+	for (uint64_t mask = page->mask; mask; mask &= mask - 1) {
+		size_t at = (size_t)__builtin_ctzll(mask) * KONA_LINE_BYTES;
+
+		store_line(home + at, page->content + at);
+	}
+}
+
+/* --- through the descriptor --------------------------------------------------------------------*/
+
 static int read_piece(struct kona_transport *transport, const struct kona_read *piece,
 		      uint64_t *system_calls)
 {
@@ -96,7 +155,13 @@ static int shm_read(struct kona_transport *transport, const struct kona_read *re
 		    uint64_t *system_calls)
 {
 	for (size_t i = 0; i < count; i++) {
-		int rc = read_piece(transport, &reads[i], system_calls);
+		const char *home = at_home(transport, reads[i].offset_bytes, reads[i].size_bytes);
+		int rc = 0;
+
+		if (home)
+			memcpy(reads[i].buffer, home, reads[i].size_bytes);
+		else
+			rc = read_piece(transport, &reads[i], system_calls);
 
 		if (rc)
 			return rc;
@@ -173,11 +238,20 @@ static int shm_write_lines(struct kona_transport *transport, const struct kona_d
 			   size_t count, uint64_t *wire_bytes, uint64_t *system_calls)
 {
 	for (size_t i = 0; i < count; i++) {
-		int rc = write_page(transport, &pages[i], wire_bytes, system_calls);
+		char *home = at_home(transport, pages[i].offset_bytes, KONA_PAGE_BYTES);
+		int rc = 0;
 
+		if (home) {
+			store_lines(home, &pages[i]);
+			*wire_bytes +=
+				(uint64_t)__builtin_popcountll(pages[i].mask) * KONA_LINE_BYTES;
+		} else {
+			rc = write_page(transport, &pages[i], wire_bytes, system_calls);
+		}
 		if (rc)
 			return rc;
 	}
+	_mm_sfence(); /* streamed stores are home before anybody is told so */
 	return 0;
 }
 
@@ -200,16 +274,25 @@ static int shm_discard(struct kona_transport *transport, uint64_t offset_bytes, 
 	return 0;
 }
 
+static void shm_expect_guards(struct kona_transport *transport)
+{
+	kona_store_relaxed(&transport->mapping, true); /* relaxed: set only */
+}
+
 static void shm_close(struct kona_transport *transport)
 {
 	for (uint64_t i = 0; i < transport->most_slabs; i++) {
 		uint64_t entry = transport->slabs[i];
+
+		if (transport->maps[i])
+			munmap(transport->maps[i], transport->slab_bytes);
 
 		/* The first slab of a grant closes for all. */
 		if (entry && !(entry & UINT32_MAX))
 			close((int)(entry >> 32) - 1);
 	}
 	munmap(transport->slabs, transport->most_slabs * sizeof(uint64_t));
+	munmap(transport->maps, transport->most_slabs * sizeof(char *));
 	transport->slabs = NULL;
 }
 
@@ -218,23 +301,34 @@ static const struct kona_transport_ops shm_ops = {
 	.read = shm_read,
 	.write_lines = shm_write_lines,
 	.discard = shm_discard,
+	.expect_guards = shm_expect_guards,
 	.close = shm_close,
 };
+
+/* Zeros; kept until the process ends, or the store is closed. */
+static void *map_table(size_t size_bytes)
+{
+	void *table = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return table == MAP_FAILED ? NULL : table;
+}
 
 int kona_transport_shm_init(struct kona_transport *transport, uint64_t slab_bytes,
 			    uint64_t most_slabs)
 {
-	void *slabs;
+	void *slabs, *maps;
 
 	if (slab_bytes < KONA_PAGE_BYTES || slab_bytes & (slab_bytes - 1) || !most_slabs)
 		return -EINVAL;
-	slabs = mmap(NULL, most_slabs * sizeof(uint64_t), PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (slabs == MAP_FAILED)
-		return -errno;
+	slabs = map_table(most_slabs * sizeof(uint64_t));
+	maps = map_table(most_slabs * sizeof(char *));
+	if (!slabs || !maps)
+		return -ENOMEM;
 	*transport = (struct kona_transport){
 		.ops = &shm_ops,
 		.slabs = slabs,
+		.maps = maps,
 		.most_slabs = most_slabs,
 		.slab_bytes = slab_bytes,
 	};

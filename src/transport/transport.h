@@ -12,6 +12,7 @@
 #ifndef KONA_TRANSPORT_TRANSPORT_H
 #define KONA_TRANSPORT_TRANSPORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -58,9 +59,11 @@ struct kona_transport_ops {
 
 struct kona_transport {
 	const struct kona_transport_ops *ops;
-	uint64_t *slabs;	      /* shm: where each slab stands. Atomic, edge TS-1. Owned */
-	uint64_t most_slabs;	      /* shm. Immutable after init */
-	uint64_t slab_bytes;	      /* shm. Immutable after init */
+	uint64_t *slabs;     /* shm: where each slab stands. Atomic, edge TS-1. Owned */
+	char **maps;	     /* shm: each slab, once mapped. Atomic, edge TS-2. Owned */
+	bool mapping;	     /* shm: slabs are mapped when used. Atomic, no edge: set only */
+	uint64_t most_slabs; /* shm. Immutable after init */
+	uint64_t slab_bytes; /* shm. Immutable after init */
 	struct kona_transport *below; /* chaos: what it disturbs, owned; else NULL */
 	uint64_t chaos_countdown;     /* chaos: operations until the fault. Atomic, no edge */
 	int chaos_errno;	      /* chaos: the fault */
