@@ -16,6 +16,8 @@
 #define kona_store_release(p, v)    __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 #define kona_add_relaxed(p, v)	    __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
 #define kona_sub_relaxed(p, v)	    __atomic_fetch_sub((p), (v), __ATOMIC_RELAXED)
+#define kona_add_acq_rel(p, v)	    __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
+#define kona_sub_acq_rel(p, v)	    __atomic_fetch_sub((p), (v), __ATOMIC_ACQ_REL)
 #define kona_and_acq_rel(p, v)	    __atomic_fetch_and((p), (v), __ATOMIC_ACQ_REL)
 #define kona_or_acq_rel(p, v)	    __atomic_fetch_or((p), (v), __ATOMIC_ACQ_REL)
 #define kona_exchange_acq_rel(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)

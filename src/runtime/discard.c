@@ -78,6 +78,15 @@ static void wipe(struct kona_space *space, uint64_t page, uint32_t frame, uint64
 		kona_space_wake(space, page);
 }
 
+/* A page in place that is pinned keeps its frame; its memory is gone, and comes back as zeros by the
+ * next fault. */
+static void empty(struct kona_space *space, uint64_t page, uint32_t frame, uint64_t stale)
+{
+	if (kona_pt_settle(&space->pt, page,
+			   kona_pt_entry(KONA_PT_INPLACE, KONA_PT_ZERO | stale, frame)))
+		kona_space_wake(space, page);
+}
+
 static void settle_page(struct kona_space *space, const struct piece *piece, uint64_t i)
 {
 	uint64_t entry = piece->entries[i], page = piece->first + i;
@@ -87,6 +96,10 @@ static void settle_page(struct kona_space *space, const struct piece *piece, uin
 	if (framed || inplace) {
 		uint32_t frame = kona_pt_payload(entry);
 
+		if (inplace && kona_frame_pinned(&space->frames, frame)) {
+			empty(space, page, frame, clean ? 0 : KONA_PT_STALE);
+			return;
+		}
 		if (framed && (kona_held(&space->evict.held, page) ||
 			       kona_frame_pinned(&space->frames, frame))) {
 			wipe(space, page, frame, clean ? 0 : KONA_PT_STALE);

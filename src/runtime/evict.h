@@ -37,7 +37,7 @@ struct kona_cooling {
 
 struct kona_evict {
 	char *staging; /* registered like VFMem; owned. Touch only what was moved in */
-	uint32_t low;  /* watermarks, frames. Immutable after init */
+	uint32_t low;  /* watermarks, frames. Atomic, no edge, both */
 	uint32_t high;
 	uint32_t turn;		 /* turns of the clock hand so far. Atomic, no edge */
 	uint64_t hand;		 /* page. Guarded by the write-back lock */
@@ -55,6 +55,9 @@ struct kona_evict {
 
 /* Maps and registers the staging area, sets the watermarks. Before the threads start. */
 KONA_MUST_CHECK int kona_evict_init(struct kona_space *space);
+
+/* Sets the watermarks by the size of local memory. */
+void kona_evict_adjust(struct kona_space *space);
 
 /* Starts the thread, after the fault handler's. */
 KONA_MUST_CHECK int kona_evict_start(struct kona_space *space);

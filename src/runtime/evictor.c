@@ -26,15 +26,22 @@ enum {
 	PATIENCE_TRIES = 50, /* then the budget is overdrawn: 10 ms */
 };
 
+void kona_evict_adjust(struct kona_space *space)
+{
+	uint32_t low = kona_load_relaxed(&space->frames.count) / 64; /* relaxed: levels, all */
+
+	if (low < 2 * KONA_FRAME_RESERVE)
+		low = 2 * KONA_FRAME_RESERVE;
+	kona_store_relaxed(&space->evict.low, low);
+	kona_store_relaxed(&space->evict.high, 2 * low);
+}
+
 int kona_evict_init(struct kona_space *space)
 {
 	struct kona_evict *evict = &space->evict;
 	size_t bytes = (size_t)KONA_EVICT_BATCH * KONA_PAGE_BYTES;
 
-	evict->low = space->frames.count / 64;
-	if (evict->low < 2 * KONA_FRAME_RESERVE)
-		evict->low = 2 * KONA_FRAME_RESERVE;
-	evict->high = 2 * evict->low;
+	kona_evict_adjust(space);
 	evict->staging = kona_os_alloc(bytes);
 	if (!evict->staging)
 		return -ENOMEM;

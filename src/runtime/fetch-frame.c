@@ -81,7 +81,8 @@ static void read_batch(struct kona_space *space, struct batch *batch)
 	kona_add_relaxed(&space->stats->fetched_bytes, batch->count * (uint64_t)KONA_PAGE_BYTES);
 }
 
-static void settle(struct kona_space *space, const struct batch *batch, uint32_t i, bool far)
+static void settle(struct kona_space *space, const struct batch *batch, uint32_t i, bool far,
+		   bool ahead)
 {
 	uint64_t page = batch->pages[i];
 	uint32_t frame = batch->frames[i];
@@ -89,7 +90,7 @@ static void settle(struct kona_space *space, const struct batch *batch, uint32_t
 	uint64_t entry = kona_space_frame_entry(space, page, frame, flags);
 
 	space->frames.marks[frame] = KONA_FRAME_SOLID | KONA_FRAME_MARKED;
-	if (i) { /* ahead */
+	if (ahead) {
 		space->frames.marks[frame] |= KONA_FRAME_AHEAD;
 		entry = kona_pt_cooled(entry);
 	}
@@ -122,7 +123,7 @@ int kona_fetch_frames(struct kona_space *space, struct kona_prefetch *prefetch, 
 	for (uint32_t i = 0; i < batch.count; i++)
 		kona_space_count_local(space, batch.pages[i], 1);
 	for (uint32_t i = 0; i < batch.count; i++)
-		settle(space, &batch, i, far);
+		settle(space, &batch, i, far, i > 0);
 	/* relaxed: figures, all of them */
 	kona_add_relaxed(&space->stats->guard_misses, 1);
 	if (batch.count > 1)
@@ -132,6 +133,42 @@ int kona_fetch_frames(struct kona_space *space, struct kona_prefetch *prefetch, 
 	if (kona_frames_available(&space->frames) < space->evict.low)
 		kona_evict_kick(space);
 	return 0;
+}
+
+static void fetch_batch_ahead(struct kona_space *space, const uint64_t *pages, uint32_t count)
+{
+	struct batch batch;
+
+	batch.count = 0;
+	batch.system_calls = 0;
+	claim_ahead(space, &batch, pages, count);
+	if (!batch.count)
+		return;
+	read_batch(space, &batch);
+	for (uint32_t i = 0; i < batch.count; i++) {
+		kona_space_count_local(space, batch.pages[i], 1);
+		settle(space, &batch, i, true, true);
+	}
+	/* relaxed: figures, both */
+	kona_add_relaxed(&space->stats->prefetched_pages, batch.count);
+	kona_add_relaxed(&space->stats->system_calls, batch.system_calls);
+}
+
+void kona_fetch_ahead(struct kona_space *space, uint64_t first, uint64_t pages)
+{
+	uint64_t wanted[KONA_PREFETCH_MOST];
+
+	while (pages) {
+		uint32_t count = pages < KONA_PREFETCH_MOST ? (uint32_t)pages : KONA_PREFETCH_MOST;
+
+		for (uint32_t i = 0; i < count; i++)
+			wanted[i] = first + i;
+		fetch_batch_ahead(space, wanted, count);
+		if (kona_frames_available(&space->frames) < space->evict.low)
+			kona_evict_kick(space);
+		first += count;
+		pages -= count;
+	}
 }
 
 bool kona_fetch_recall(struct kona_space *space, struct kona_prefetch *prefetch, uint64_t page,

@@ -22,6 +22,9 @@ struct kona_space;
 KONA_MUST_CHECK int kona_fetch_frames(struct kona_space *space, struct kona_prefetch *prefetch,
 				      uint64_t page, uint64_t seen);
 
+/* Brings in what is REMOTE of these pages, as far as frames can be spared. */
+void kona_fetch_ahead(struct kona_space *space, uint64_t first, uint64_t pages);
+
 /* Brings back a page seen as COOLING. False: it changed, look again. */
 KONA_MUST_CHECK bool kona_fetch_recall(struct kona_space *space, struct kona_prefetch *prefetch,
 				       uint64_t page, uint64_t seen);

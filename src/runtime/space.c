@@ -149,6 +149,28 @@ void kona_space_expect_guards(struct kona_space *space)
 		space->store->ops->expect_guards(space->store);
 }
 
+int64_t kona_space_resize(struct kona_space *space, uint64_t local_bytes)
+{
+	sigset_t signals;
+	int64_t left;
+
+	kona_space_lock(space, &signals);
+	left = kona_frames_resize(&space->frames, local_bytes);
+	for (int moved = 1; left > 0 && moved > 0;) {
+		moved = kona_evict_batch(space);
+		left = kona_frames_resize(&space->frames, local_bytes);
+	}
+	if (left >= 0) {
+		kona_evict_adjust(space);
+		/* relaxed: levels, both */
+		kona_store_relaxed(&space->stats->local_budget_bytes, local_bytes);
+		kona_store_relaxed(&space->stats->metadata_bytes,
+				   kona_frames_metadata_bytes(&space->frames));
+	}
+	kona_space_unlock(space, &signals);
+	return left;
+}
+
 void kona_space_shield(struct kona_space *space, uint64_t first, uint64_t pages)
 {
 	for (uint64_t i = first / KONA_SHIELD_PAGES; i <= (first + pages - 1) / KONA_SHIELD_PAGES;

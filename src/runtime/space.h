@@ -103,6 +103,12 @@ KONA_MUST_CHECK bool kona_space_try_lock(struct kona_space *space, sigset_t *ret
 void kona_space_expect_guards(struct kona_space *space);
 
 /*
+ * Local memory is to be that large from now on, metadata included. Returns frames that must still
+ * leave before it is: call again; -EINVAL: too little, or too much. Any thread of the program.
+ */
+int64_t kona_space_resize(struct kona_space *space, uint64_t local_bytes);
+
+/*
  * Pages in whose neighbourhood (2 MiB) a mapping is not plainly readable and writable are not
  * brought into frames, where the kernel's protection would not hold: guarded code uses them at
  * their own address.
