@@ -78,8 +78,8 @@ static void wipe(struct kona_space *space, uint64_t page, uint32_t frame, uint64
 		kona_space_wake(space, page);
 }
 
-/* A page in place that is pinned keeps its frame; its memory is gone, and comes back as zeros by the
- * next fault. */
+/* A page in place that is pinned keeps its frame; its memory is gone, and comes back as zeros by
+ * the next fault. */
 static void empty(struct kona_space *space, uint64_t page, uint32_t frame, uint64_t stale)
 {
 	if (kona_pt_settle(&space->pt, page,
