@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -56,6 +57,18 @@ void kona_daemon_say(int ready_fd, const char *line)
 
 	if (ready_fd >= 0 && write(ready_fd, text, (size_t)length) < 0) {
 		/* Nobody waits any more. */
+	}
+}
+
+void kona_daemon_raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
+		limit.rlim_cur = limit.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &limit)) {
+			/* As it was. */
+		}
 	}
 }
 

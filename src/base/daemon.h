@@ -17,6 +17,9 @@
  */
 void kona_daemon_guard_standard_fds(void);
 
+/* Lets this process have as many descriptors as it may. */
+void kona_daemon_raise_descriptor_limit(void);
+
 /*
  * Tells that the daemon is ready: "READY=1" to $NOTIFY_SOCKET, where the service manager set it,
  * and the line "ready" to ready_fd, where that is not -1. Failures are not worth ending for.

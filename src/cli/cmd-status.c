@@ -123,10 +123,10 @@ int kona_cmd_status(int argc, char **argv)
 	kona_log_name(argv[0]);
 	argp_err_exit_status = 2;
 	argp_parse(&argp, argc, argv, 0, NULL, &o);
-	rc = kona_rack_peer_new(o.rack, &peer);
+	rc = kona_rack_peer_new(o.rack, NULL, &peer);
 	if (rc) {
 		kona_error("--rack %s: %s", o.rack,
-			   rc == -EINVAL ? "want http://HOST:PORT or unix:PATH" : strerror(-rc));
+			   rc == -EINVAL ? "want " KONA_RACK_ADDRESS_FORMS : strerror(-rc));
 		return 2;
 	}
 	rc = kona_rack_call(peer, "GET", "/v1/status", NULL, TIMEOUT_MS, &status, text);

@@ -13,6 +13,7 @@ struct kona_command {
 };
 
 int kona_cmd_plan(int argc, char **argv);
+int kona_cmd_rack(int argc, char **argv);
 int kona_cmd_run(int argc, char **argv);
 int kona_cmd_sim(int argc, char **argv);
 int kona_cmd_status(int argc, char **argv);

@@ -11,6 +11,7 @@
 
 static const struct kona_command commands[] = {
 	{"plan", "foretell a program's slowdown on remote memory", kona_cmd_plan},
+	{"rack", "administer a rack: certificates, nodes, slabs, draining", kona_cmd_rack},
 	{"run", "run a program with its heap in remote memory", kona_cmd_run},
 	{"sim", "simulate a program's caches and remote memory in one run", kona_cmd_sim},
 	{"status", "show the nodes, leases and slabs of a rack", kona_cmd_status},

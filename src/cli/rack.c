@@ -245,10 +245,10 @@ static int start_broker(struct kona_run_rack *rack, const char *address)
 	struct kona_rack_peer *peer;
 	json_t *reply = NULL;
 	int owner[2], status;
-	int rc = kona_rack_peer_new(address, &peer);
+	int rc = kona_rack_peer_new(address, NULL, &peer);
 
 	if (rc || strlen(address) > PATH_MAX / 2) {
-		kona_error("--rack %s: want http://HOST:PORT or unix:PATH", address);
+		kona_error("--rack %s: want " KONA_RACK_ADDRESS_FORMS, address);
 		return KONA_EXIT_OURS;
 	}
 	rc = kona_rack_call(peer, "GET", "/v1/status", NULL, START_MS, &reply, text);

@@ -14,7 +14,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/sysinfo.h>
 
@@ -22,18 +21,20 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "memnode/broker.h"
+#include "wire/pki.h"
 #include "wire/rack.h"
 
 enum {
 	OPTION_MODE = 256,
 	OPTION_DOMAIN,
+	OPTION_PKI,
 	OPTION_OWNER,
 	OPTION_READY,
 	OPTION_PRIVATE,
 };
 
 struct options {
-	const char *socket, *rack, *private_folder;
+	const char *socket, *rack, *pki, *private_folder; /* pki: NULL for the default */
 	char name[KONA_BROKER_NAME_BYTES];
 	char domain[KONA_BROKER_NAME_BYTES]; /* "": the name */
 	uint64_t lend_bytes;
@@ -57,6 +58,8 @@ static const struct argp_option argp_options[] = {
 	{"socket", 's', "PATH", 0, "Unix socket for programs [" KONA_MEMD_DEFAULT "]"},
 	{"socket-mode", OPTION_MODE, "OCTAL", 0, "rights of the socket [0600]"},
 	{"rack", 'r', "ADDRESS", 0, "rack controller [" KONA_RACK_DEFAULT "]"},
+	{"pki", OPTION_PKI, "FOLDER", 0,
+	 "certificates from kona rack init, for https [" KONA_PKI_DEFAULT "]"},
 	{"name", 'n', "NAME", 0, "name of this node in the rack [the host's]"},
 	{"domain", OPTION_DOMAIN, "NAME", 0,
 	 "what fails together: a rack, a power feed [the node]"},
@@ -100,6 +103,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 	case 'n':
 		parse_name(o->name, "--name", argument, state);
 		return 0;
+	case OPTION_PKI:
+		o->pki = argument;
+		return 0;
 	case OPTION_DOMAIN:
 		parse_name(o->domain, "--domain", argument, state);
 		return 0;
@@ -138,19 +144,6 @@ static void set_defaults(struct options *o)
 	if (gethostname(o->name, sizeof(o->name)) || memchr(o->name, 0, sizeof(o->name)) == NULL ||
 	    !o->name[0])
 		snprintf(o->name, sizeof(o->name), "node");
-}
-
-/* Every tenant and every grant takes a descriptor. */
-static void raise_descriptor_limit(void)
-{
-	struct rlimit limit;
-
-	if (!getrlimit(RLIMIT_NOFILE, &limit)) {
-		limit.rlim_cur = limit.rlim_max;
-		if (setrlimit(RLIMIT_NOFILE, &limit)) {
-			/* As it was. */
-		}
-	}
 }
 
 static json_t *report_leases(void *with)
@@ -282,11 +275,11 @@ static int serve(struct daemon *d)
 		stop_loop(d);
 		return 1;
 	}
-	rc = kona_rack_client_start(d->base, d->options.rack, d->options.name,
+	rc = kona_rack_client_start(d->base, d->options.rack, d->options.pki, d->options.name,
 				    d->options.lend_bytes, &hooks, &d->tenants.rack);
 	if (rc)
 		kona_error("--rack %s: %s", d->options.rack,
-			   rc == -EINVAL ? "want http://HOST:PORT or unix:PATH" : strerror(-rc));
+			   rc == -EINVAL ? "want " KONA_RACK_ADDRESS_FORMS : strerror(-rc));
 	else
 		event_base_dispatch(d->base);
 	kona_broker_stop(&d->broker);
@@ -330,7 +323,8 @@ int main(int argc, char **argv)
 	set_defaults(&d.options);
 	argp_parse(&argp, argc, argv, 0, NULL, &d.options);
 	signal(SIGPIPE, SIG_IGN);
-	raise_descriptor_limit();
+	/* Every tenant and every grant takes one. */
+	kona_daemon_raise_descriptor_limit();
 	warn_of_lending(&d.options);
 	rc = kona_unix_listen(d.options.socket, SOCK_SEQPACKET, d.options.mode, &d.listener);
 	if (rc) {

@@ -337,8 +337,9 @@ static void free_client(struct kona_rack_client *client)
 	free(client);
 }
 
-int kona_rack_client_start(struct event_base *base, const char *address, const char *name,
-			   uint64_t capacity_bytes, const struct kona_rack_client_hooks *hooks,
+int kona_rack_client_start(struct event_base *base, const char *address, const char *pki,
+			   const char *name, uint64_t capacity_bytes,
+			   const struct kona_rack_client_hooks *hooks,
 			   struct kona_rack_client **ret_client)
 {
 	struct kona_rack_client *client = calloc(1, sizeof(*client));
@@ -357,7 +358,7 @@ int kona_rack_client_start(struct event_base *base, const char *address, const c
 	client->beat.method = "POST";
 	rc = make_instance(client->instance, sizeof(client->instance));
 	if (!rc)
-		rc = kona_rack_peer_new(address, &peer);
+		rc = kona_rack_peer_new(address, pki, &peer);
 	if (!rc)
 		rc = kona_worker_start(&client->worker, peer);
 	if (rc) {

@@ -66,11 +66,12 @@ struct kona_rack_client_hooks {
 struct kona_rack_client;
 
 /*
- * Starts the worker and the first registration. Returns 0; -EINVAL for a bad address; -ENOMEM,
- * -EAGAIN. All other functions: loop thread only.
+ * Starts the worker and the first registration; pki as in kona_rack_peer_new(). Returns 0; -EINVAL
+ * for a bad address; -ENOMEM, -EAGAIN. All other functions: loop thread only.
  */
 KONA_MUST_CHECK int kona_rack_client_start(struct event_base *base, const char *address,
-					   const char *name, uint64_t capacity_bytes,
+					   const char *pki, const char *name,
+					   uint64_t capacity_bytes,
 					   const struct kona_rack_client_hooks *hooks,
 					   struct kona_rack_client **ret_client);
 

@@ -56,7 +56,7 @@ static int bind_and_listen(const struct addrinfo *found, int *ret_fd)
 	return rc;
 }
 
-static void write_address(struct kona_rack_listener *listener)
+static void write_address(struct kona_rack_listener *listener, bool tls)
 {
 	struct sockaddr_storage bound;
 	socklen_t length = sizeof(bound);
@@ -67,11 +67,12 @@ static void write_address(struct kona_rack_listener *listener)
 			NI_NUMERICHOST | NI_NUMERICSERV))
 		return;
 	snprintf(listener->address, sizeof(listener->address),
-		 strchr(host, ':') ? "http://[%s]:%s" : "http://%s:%s", host, port);
+		 strchr(host, ':') ? "http%s://[%s]:%s" : "http%s://%s:%s", tls ? "s" : "", host,
+		 port);
 }
 
-static int listen_tcp(const char *address, bool insecure, struct kona_rack_listener *listener,
-		      char *why, size_t why_bytes)
+static int listen_tcp(const char *address, enum kona_rack_trust trust,
+		      struct kona_rack_listener *listener, char *why, size_t why_bytes)
 {
 	static const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
 	struct addrinfo *found;
@@ -88,30 +89,33 @@ static int listen_tcp(const char *address, bool insecure, struct kona_rack_liste
 		snprintf(why, why_bytes, "%s", gai_strerror(rc));
 		return -EINVAL;
 	}
-	if (!insecure && !is_loopback(found->ai_addr)) {
+	if (trust == KONA_RACK_TRUST_HOST && !is_loopback(found->ai_addr)) {
 		snprintf(why, why_bytes,
-			 "other hosts could reach this address, and the controller does not "
-			 "authenticate them yet: --insecure if the network is yours alone");
+			 "other hosts can reach this address: --pki FOLDER with certificates from "
+			 "kona rack init, or --insecure if the network is yours alone");
 		rc = -EPERM;
 	} else {
 		rc = bind_and_listen(found, &listener->descriptor);
 		if (rc)
-			snprintf(why, why_bytes, "%s", strerror(-rc));
+			snprintf(why, why_bytes, "%s%s", strerror(-rc),
+				 rc == -EADDRINUSE ? ": another process has this port (ss -ltnp "
+						     "tells which); stop it, or --listen at another"
+						   : "");
 	}
 	freeaddrinfo(found);
 	if (!rc)
-		write_address(listener);
+		write_address(listener, trust == KONA_RACK_TRUST_TLS);
 	return rc;
 }
 
-int kona_rack_listen(const char *address, mode_t mode, bool insecure,
+int kona_rack_listen(const char *address, mode_t mode, enum kona_rack_trust trust,
 		     struct kona_rack_listener *ret_listener, char *why, size_t why_bytes)
 {
 	int rc;
 
 	memset(ret_listener, 0, sizeof(*ret_listener));
 	if (strncmp(address, "unix:", 5) != 0)
-		return listen_tcp(address, insecure, ret_listener, why, why_bytes);
+		return listen_tcp(address, trust, ret_listener, why, why_bytes);
 	rc = kona_unix_listen(address + 5, SOCK_STREAM, mode, &ret_listener->named);
 	if (rc) {
 		snprintf(why, why_bytes, "%s",

@@ -16,11 +16,15 @@ struct kona_rack_listener {
 	char address[160];		 /* as a client writes it, with the port that was taken */
 };
 
-/*
- * Listens. Returns 0; on failure -errno, and why tells people. Anything but loopback is refused
- * unless `insecure`: nobody authenticates yet.
- */
-KONA_MUST_CHECK int kona_rack_listen(const char *address, mode_t mode, bool insecure,
+/* How the callers are known, which decides where it may listen. */
+enum kona_rack_trust {
+	KONA_RACK_TRUST_HOST, /* not at all: this host only */
+	KONA_RACK_TRUST_ALL,  /* not at all, by option */
+	KONA_RACK_TRUST_TLS,
+};
+
+/* Listens. Returns 0; on failure -errno, and why tells people. */
+KONA_MUST_CHECK int kona_rack_listen(const char *address, mode_t mode, enum kona_rack_trust trust,
 				     struct kona_rack_listener *ret_listener, char *why,
 				     size_t why_bytes);
 

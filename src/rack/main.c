@@ -20,6 +20,7 @@
 #include "rack/listen.h"
 #include "rack/rack.h"
 #include "rack/serve.h"
+#include "wire/pki.h"
 #include "wire/rack.h"
 
 enum {
@@ -27,13 +28,14 @@ enum {
 	OPTION_MODE,
 	OPTION_INSECURE,
 	OPTION_REPLICAS,
+	OPTION_PKI,
 	OPTION_OWNER,
 	OPTION_READY,
 	OPTION_PRIVATE,
 };
 
 struct options {
-	const char *listen, *state, *private_folder;
+	const char *listen, *state, *pki, *private_folder;
 	int64_t slab_bytes; /* 0: the state file's, or the default */
 	mode_t mode;
 	bool insecure;
@@ -48,6 +50,8 @@ static const struct argp_option argp_options[] = {
 	{"replicas", OPTION_REPLICAS, "1..3", 0,
 	 "copies of a slab that can be on several nodes [2]"},
 	{"socket-mode", OPTION_MODE, "OCTAL", 0, "rights of a Unix socket [0600]"},
+	{"pki", OPTION_PKI, "FOLDER", 0,
+	 "certificates from kona rack init: TLS, for their holders only"},
 	{"insecure", OPTION_INSECURE, NULL, 0, "listen beyond this host, without authentication"},
 	{"owner-fd", OPTION_OWNER, "N", 0, "end when this pipe ends"},
 	{"ready-fd", OPTION_READY, "N", 0, "write a line here when ready"},
@@ -92,6 +96,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 		return 0;
 	case OPTION_REPLICAS:
 		o->replicas = parse_replicas(argument, state);
+		return 0;
+	case OPTION_PKI:
+		o->pki = argument;
 		return 0;
 	case OPTION_INSECURE:
 		o->insecure = true;
@@ -145,14 +152,24 @@ static int serve(const struct options *o, struct kona_rack *rack, int signals, b
 {
 	struct kona_rack_listener listener;
 	struct kona_rack_server *server;
-	char why[256];
-	int rc = kona_rack_listen(o->listen, o->mode, o->insecure, &listener, why, sizeof(why));
+	bool tls = o->pki && strncmp(o->listen, "unix:", 5) != 0;
+	char why[KONA_PKI_TEXT_BYTES];
+	int rc;
 
+	if (tls && kona_pki_check(o->pki, why)) {
+		kona_error("%s", why);
+		return 1;
+	}
+	rc = kona_rack_listen(o->listen, o->mode,
+			      tls	    ? KONA_RACK_TRUST_TLS
+			      : o->insecure ? KONA_RACK_TRUST_ALL
+					    : KONA_RACK_TRUST_HOST,
+			      &listener, why, sizeof(why));
 	if (rc) {
 		kona_error("cannot listen at %s: %s", o->listen, why);
 		return 1;
 	}
-	rc = kona_rack_serve_start(rack, listener.descriptor, &server);
+	rc = kona_rack_serve_start(rack, listener.descriptor, tls ? o->pki : NULL, &server);
 	if (rc) {
 		kona_error("cannot start the HTTP server: %s", strerror(-rc));
 		close(listener.descriptor);
@@ -220,6 +237,8 @@ int main(int argc, char **argv)
 	sigaddset(&set, SIGINT);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	/* Every connection takes one. */
+	kona_daemon_raise_descriptor_limit();
 	signals = signalfd(-1, &set, SFD_CLOEXEC);
 	if (signals < 0) {
 		kona_error("signalfd: %s", strerror(errno));

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <microhttpd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -18,17 +19,25 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "rack/api.h"
+#include "rack/tls.h"
 #include "wire/rack.h"
 
 enum {
-	CONNECTIONS = 1024,
+	CONNECTIONS = 16384,
 	IDLE_SECONDS = 30,
 };
 
 struct kona_rack_server {
 	struct MHD_Daemon *daemon;
 	struct kona_rack *rack;
-	uint64_t told_ns; /* of the last line about the state */
+	uint64_t told_ns;      /* of the last line about the state */
+	char *ca, *cert, *key; /* owned PEM texts; NULL without TLS */
+};
+
+/* A connection, and who is at its other end. */
+struct peer {
+	bool identified;
+	struct kona_rack_caller caller;
 };
 
 struct exchange {
@@ -97,6 +106,40 @@ static void tell_state_errors(struct kona_rack_server *server, uint64_t before)
 	}
 }
 
+static void watch_connection(void *with, struct MHD_Connection *connection, void **state,
+			     enum MHD_ConnectionNotificationCode what)
+{
+	if (what == MHD_CONNECTION_NOTIFY_STARTED)
+		*state = calloc(1, sizeof(struct peer));
+	else
+		free(*state);
+}
+
+/* Returns 0, or -EPERM and why. */
+static int identify(struct kona_rack_server *server, struct MHD_Connection *connection,
+		    struct kona_rack_caller *ret_caller, char why[KONA_PKI_TEXT_BYTES])
+{
+	const union MHD_ConnectionInfo *info;
+	struct peer *peer;
+
+	*ret_caller = (struct kona_rack_caller){KONA_RACK_LOCAL, ""};
+	if (!server->ca)
+		return 0;
+	info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	peer = info ? info->socket_context : NULL;
+	if (peer && peer->identified) {
+		*ret_caller = peer->caller;
+		return 0;
+	}
+	info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+	snprintf(why, KONA_PKI_TEXT_BYTES, "the controller is out of memory");
+	if (!peer || !info || kona_rack_identify(info->tls_session, &peer->caller, why))
+		return -EPERM;
+	peer->identified = true;
+	*ret_caller = peer->caller;
+	return 0;
+}
+
 static enum MHD_Result handle(void *with, struct MHD_Connection *connection, const char *path,
 			      const char *method, const char *version, const char *data,
 			      size_t *data_bytes, void **state)
@@ -104,7 +147,8 @@ static enum MHD_Result handle(void *with, struct MHD_Connection *connection, con
 	struct exchange *exchange = *state;
 	struct kona_rack_server *server = with;
 	struct kona_rack *rack = server->rack;
-	struct kona_rack_caller caller = {KONA_RACK_LOCAL, ""};
+	char why[KONA_PKI_TEXT_BYTES];
+	struct kona_rack_caller caller;
 	struct kona_rack_answer given;
 	uint64_t errors;
 
@@ -120,7 +164,9 @@ static enum MHD_Result handle(void *with, struct MHD_Connection *connection, con
 	}
 	errors = rack->state_errors;
 	rack->now_ns = kona_now_ns();
-	if (exchange->too_large)
+	if (identify(server, connection, &caller, why))
+		kona_rack_answer_error(&given, -EPERM, why);
+	else if (exchange->too_large)
 		kona_rack_answer_error(&given, -EMSGSIZE, "the body is too large");
 	else if (strcmp(method, "GET") != 0 && !is_json(connection))
 		kona_rack_answer_error(&given, -EINVAL, "Content-Type must be application/json");
@@ -142,31 +188,66 @@ static void forget(void *with, struct MHD_Connection *connection, void **state,
 	*state = NULL;
 }
 
-int kona_rack_serve_start(struct kona_rack *rack, int listener,
+static void free_server(struct kona_rack_server *server)
+{
+	if (server->key)
+		explicit_bzero(server->key, strlen(server->key));
+	free(server->ca);
+	free(server->cert);
+	free(server->key);
+	free(server);
+}
+
+static struct MHD_Daemon *start(struct kona_rack_server *server, int listener)
+{
+	const struct MHD_OptionItem tls[] = {
+		{MHD_OPTION_HTTPS_MEM_KEY, 0, server->key},
+		{MHD_OPTION_HTTPS_MEM_CERT, 0, server->cert},
+		{MHD_OPTION_HTTPS_MEM_TRUST, 0, server->ca},
+		{MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)"SECURE128:-VERS-ALL:+VERS-TLS1.3"},
+		{MHD_OPTION_END, 0, NULL},
+	};
+	const struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
+
+	return MHD_start_daemon(MHD_USE_EPOLL | (server->ca ? MHD_USE_TLS : 0), 0, NULL, NULL,
+				handle, server, MHD_OPTION_LISTEN_SOCKET, listener,
+				MHD_OPTION_NOTIFY_COMPLETED, forget, NULL,
+				MHD_OPTION_NOTIFY_CONNECTION, watch_connection, NULL,
+				MHD_OPTION_CONNECTION_LIMIT, (unsigned int)CONNECTIONS,
+				MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)IDLE_SECONDS,
+				MHD_OPTION_ARRAY, server->ca ? tls : none, MHD_OPTION_END);
+}
+
+int kona_rack_serve_start(struct kona_rack *rack, int listener, const char *pki,
 			  struct kona_rack_server **ret_server)
 {
 	struct kona_rack_server *server = calloc(1, sizeof(*server));
+	int rc = 0;
 
 	if (!server)
 		return -ENOMEM;
 	server->rack = rack;
-	server->daemon = MHD_start_daemon(
-		MHD_USE_EPOLL, 0, NULL, NULL, handle, server, MHD_OPTION_LISTEN_SOCKET, listener,
-		MHD_OPTION_NOTIFY_COMPLETED, forget, NULL, MHD_OPTION_CONNECTION_LIMIT,
-		(unsigned int)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
-		(unsigned int)IDLE_SECONDS, MHD_OPTION_END);
-	if (!server->daemon) {
-		free(server);
-		return -EIO;
+	if (pki)
+		rc = kona_pki_read(pki, "ca.pem", &server->ca);
+	if (pki && !rc)
+		rc = kona_pki_read(pki, "cert.pem", &server->cert);
+	if (pki && !rc)
+		rc = kona_pki_read(pki, "key.pem", &server->key);
+	if (!rc) {
+		server->daemon = start(server, listener);
+		rc = server->daemon ? 0 : -EIO;
 	}
-	*ret_server = server;
-	return 0;
+	if (rc)
+		free_server(server);
+	else
+		*ret_server = server;
+	return rc;
 }
 
 void kona_rack_serve_stop(struct kona_rack_server *server)
 {
 	MHD_stop_daemon(server->daemon);
-	free(server);
+	free_server(server);
 }
 
 int kona_rack_serve_fd(const struct kona_rack_server *server)

@@ -10,8 +10,12 @@
 
 struct kona_rack_server;
 
-/* Serves on a listening stream socket, which it takes over. Returns 0, -ENOMEM or -EIO. */
-KONA_MUST_CHECK int kona_rack_serve_start(struct kona_rack *rack, int listener,
+/*
+ * Serves on a listening stream socket, which it takes over. pki: the folder with the certificates,
+ * with which everybody must prove who they are (see wire/pki.h); NULL: no TLS. Returns 0, -ENOMEM,
+ * -EIO, or -errno of a file in the folder.
+ */
+KONA_MUST_CHECK int kona_rack_serve_start(struct kona_rack *rack, int listener, const char *pki,
 					  struct kona_rack_server **ret_server);
 void kona_rack_serve_stop(struct kona_rack_server *server);
 

@@ -25,8 +25,7 @@ enum {
 enum { PUT, DELETE, BEGIN, COMMIT, LOAD, STATEMENTS };
 
 static const char *const sql[STATEMENTS] = {
-	[PUT] = "INSERT INTO records VALUES (?, ?, ?) ON CONFLICT DO UPDATE"
-		" SET value = excluded.value",
+	[PUT] = "INSERT OR REPLACE INTO records VALUES (?, ?, ?)",
 	[DELETE] = "DELETE FROM records WHERE kind = ? AND id = ?",
 	[BEGIN] = "BEGIN IMMEDIATE",
 	[COMMIT] = "COMMIT",

@@ -1,25 +1,38 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A blocking call over libcurl. State: one easy handle per peer, which keeps the connection alive.
+ * A blocking call over libcurl. State: one easy handle per peer, which keeps the connections alive,
+ * and which of the controllers answered last: the next call begins with that one.
  * No locks: one thread at a time. An answer larger than the protocol allows ends the call.
  */
 #include "wire/rack-call.h"
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "wire/errno-names.h"
+#include "wire/pki.h"
 #include "wire/rack.h"
+
+enum {
+	MOST_CONTROLLERS = 8,
+};
+
+struct controller {
+	char *address;	 /* as given, for messages */
+	char *base;	 /* "http://HOST:PORT", no slash at the end */
+	char *unix_path; /* or NULL */
+};
 
 struct kona_rack_peer {
 	CURL *curl;
 	struct curl_slist *headers;
-	char *base; /* "http://HOST:PORT", no slash at the end */
-	char *unix_path;
-	char *address; /* as given, for messages */
+	struct controller controllers[MOST_CONTROLLERS]; /* owned texts */
+	size_t count, current;
+	char *pki, *ca, *cert, *key; /* folder, and paths */
 };
 
 struct buffer {
@@ -44,37 +57,68 @@ static size_t collect(char *data, size_t size, size_t count, void *into)
 	return more;
 }
 
-static int split_address(struct kona_rack_peer *peer, const char *address)
+static int split_address(struct controller *controller, const char *address, size_t length)
 {
-	size_t length = strlen(address);
+	bool plain = !strncasecmp(address, "http://", 7),
+	     tls = !strncasecmp(address, "https://", 8);
 
-	if (!strncmp(address, "unix:", 5) && address[5] == '/') {
-		peer->unix_path = strdup(address + 5);
-		peer->base = strdup("http://rack");
-		return peer->unix_path && peer->base ? 0 : -ENOMEM;
+	controller->address = strndup(address, length);
+	if (!controller->address)
+		return -ENOMEM;
+	if (!strncmp(controller->address, "unix:/", 6)) {
+		controller->unix_path = strdup(controller->address + 5);
+		controller->base = strdup("http://rack");
+		return controller->unix_path && controller->base ? 0 : -ENOMEM;
 	}
-	if (strncasecmp(address, "http://", 7) != 0 || !address[7] || address[7] == '/')
-		return -EINVAL;
 	while (length && address[length - 1] == '/')
 		length--;
-	peer->base = strndup(address, length);
-	return peer->base ? 0 : -ENOMEM;
+	if ((!plain && !tls) || length <= 7u + tls || address[7 + tls] == '/')
+		return -EINVAL;
+	controller->base = strndup(address, length);
+	return controller->base ? 0 : -ENOMEM;
 }
 
-int kona_rack_peer_new(const char *address, struct kona_rack_peer **ret_peer)
+static int split_addresses(struct kona_rack_peer *peer, const char *addresses)
+{
+	while (*addresses) {
+		size_t length = strcspn(addresses, ",");
+		int rc;
+
+		if (peer->count == MOST_CONTROLLERS)
+			return -EINVAL;
+		rc = split_address(&peer->controllers[peer->count++], addresses, length);
+		if (rc)
+			return rc;
+		addresses += length + (addresses[length] == ',');
+	}
+	return peer->count ? 0 : -EINVAL;
+}
+
+static int name_files(struct kona_rack_peer *peer, const char *pki)
+{
+	peer->pki = strdup(pki ? pki : kona_pki_folder());
+	if (!peer->pki || asprintf(&peer->ca, "%s/ca.pem", peer->pki) < 0 ||
+	    asprintf(&peer->cert, "%s/cert.pem", peer->pki) < 0 ||
+	    asprintf(&peer->key, "%s/key.pem", peer->pki) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+int kona_rack_peer_new(const char *addresses, const char *pki, struct kona_rack_peer **ret_peer)
 {
 	struct kona_rack_peer *peer = calloc(1, sizeof(*peer));
 	int rc = -ENOMEM;
 
 	if (!peer)
 		return -ENOMEM;
-	rc = split_address(peer, address);
+	rc = split_addresses(peer, addresses);
+	if (!rc)
+		rc = name_files(peer, pki);
 	if (rc)
 		goto out;
 	rc = -ENOMEM;
-	peer->address = strdup(address);
 	peer->headers = curl_slist_append(NULL, "Content-Type: application/json");
-	if (!peer->address || !peer->headers)
+	if (!peer->headers)
 		goto out;
 	/* A request with a body would else wait a second for "100 Continue". */
 	if (!curl_slist_append(peer->headers, "Expect:"))
@@ -96,15 +140,21 @@ void kona_rack_peer_free(struct kona_rack_peer *peer)
 	if (peer->curl)
 		curl_easy_cleanup(peer->curl);
 	curl_slist_free_all(peer->headers);
-	free(peer->base);
-	free(peer->unix_path);
-	free(peer->address);
+	for (size_t i = 0; i < peer->count; i++) {
+		free(peer->controllers[i].address);
+		free(peer->controllers[i].base);
+		free(peer->controllers[i].unix_path);
+	}
+	free(peer->pki);
+	free(peer->ca);
+	free(peer->cert);
+	free(peer->key);
 	free(peer);
 }
 
 /* Turns what came back into a reply or an error. */
-static int read_answer(struct kona_rack_peer *peer, const struct buffer *answer, json_t **ret_reply,
-		       char *text)
+static int read_answer(struct kona_rack_peer *peer, const struct controller *controller,
+		       const struct buffer *answer, json_t **ret_reply, char *text)
 {
 	json_t *reply;
 	const char *error, *code;
@@ -116,8 +166,8 @@ static int read_answer(struct kona_rack_peer *peer, const struct buffer *answer,
 	if (!json_is_object(reply)) {
 		json_decref(reply);
 		snprintf(text, KONA_RACK_TEXT_BYTES,
-			 "%s answers (HTTP %ld), but not as a rack controller does", peer->address,
-			 status);
+			 "%s answers (HTTP %ld), but not as a rack controller does",
+			 controller->address, status);
 		return -EPROTO;
 	}
 	if (status / 100 == 2) {
@@ -132,50 +182,98 @@ static int read_answer(struct kona_rack_peer *peer, const struct buffer *answer,
 	return rc;
 }
 
-int kona_rack_call(struct kona_rack_peer *peer, const char *method, const char *path,
-		   const json_t *body, unsigned int timeout_ms, json_t **ret_reply,
-		   char text[KONA_RACK_TEXT_BYTES])
+/* What a TLS failure means: most often, something that this host can check by itself. */
+static void explain(struct kona_rack_peer *peer, const struct controller *controller, CURLcode code,
+		    const char *why, char *text)
+{
+	char own[KONA_PKI_TEXT_BYTES];
+
+	switch (code) {
+	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_CONNECT_ERROR:
+	case CURLE_SSL_CERTPROBLEM:
+	case CURLE_SSL_CACERT_BADFILE:
+		if (kona_pki_check(peer->pki, own))
+			snprintf(text, KONA_RACK_TEXT_BYTES, "%s", own);
+		else
+			snprintf(text, KONA_RACK_TEXT_BYTES,
+				 "rack controller %s: its certificate is not one of %s, or not for "
+				 "this name, or the clocks differ (%s): take the folders of all "
+				 "hosts from one kona rack init",
+				 controller->address, peer->ca, why);
+		return;
+	default:
+		snprintf(text, KONA_RACK_TEXT_BYTES, "rack controller %s: %s", controller->address,
+			 why);
+	}
+}
+
+static int call_one(struct kona_rack_peer *peer, const struct controller *controller,
+		    const char *method, const char *path, const char *sent, long timeout_ms,
+		    json_t **ret_reply, char *text)
 {
 	char why[CURL_ERROR_SIZE] = "";
 	struct buffer answer = {NULL, 0};
-	char *url = NULL, *sent = NULL;
 	CURLcode code;
-	int rc = -ENOMEM;
+	char *url;
+	int rc;
 
-	snprintf(text, KONA_RACK_TEXT_BYTES, "out of memory");
-	sent = body ? json_dumps(body, JSON_COMPACT) : strdup("");
-	if (!sent || asprintf(&url, "%s%s", peer->base, path) < 0) {
-		url = NULL;
-		goto out;
-	}
+	if (asprintf(&url, "%s%s", controller->base, path) < 0)
+		return -ENOMEM;
 	curl_easy_setopt(peer->curl, CURLOPT_URL, url);
-	curl_easy_setopt(peer->curl, CURLOPT_UNIX_SOCKET_PATH, peer->unix_path);
+	curl_easy_setopt(peer->curl, CURLOPT_UNIX_SOCKET_PATH, controller->unix_path);
 	curl_easy_setopt(peer->curl, CURLOPT_PROXY, "");
 	curl_easy_setopt(peer->curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(peer->curl, CURLOPT_CUSTOMREQUEST, method);
 	curl_easy_setopt(peer->curl, CURLOPT_HTTPHEADER, peer->headers);
-	if (body) {
+	curl_easy_setopt(peer->curl, CURLOPT_CAINFO, peer->ca);
+	curl_easy_setopt(peer->curl, CURLOPT_CAPATH, NULL);
+	curl_easy_setopt(peer->curl, CURLOPT_SSLCERT, peer->cert);
+	curl_easy_setopt(peer->curl, CURLOPT_SSLKEY, peer->key);
+	if (sent) {
 		curl_easy_setopt(peer->curl, CURLOPT_POSTFIELDSIZE, (long)strlen(sent));
 		curl_easy_setopt(peer->curl, CURLOPT_POSTFIELDS, sent);
 	} else {
 		curl_easy_setopt(peer->curl, CURLOPT_HTTPGET, 1L);
 	}
-	curl_easy_setopt(peer->curl, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
+	curl_easy_setopt(peer->curl, CURLOPT_TIMEOUT_MS, timeout_ms);
 	curl_easy_setopt(peer->curl, CURLOPT_WRITEFUNCTION, collect);
 	curl_easy_setopt(peer->curl, CURLOPT_WRITEDATA, &answer);
 	curl_easy_setopt(peer->curl, CURLOPT_ERRORBUFFER, why);
 	code = curl_easy_perform(peer->curl);
 	if (code == CURLE_OK) {
-		rc = read_answer(peer, &answer, ret_reply, text);
+		rc = read_answer(peer, controller, &answer, ret_reply, text);
 	} else {
-		snprintf(text, KONA_RACK_TEXT_BYTES, "rack controller %s: %s", peer->address,
-			 why[0] ? why : curl_easy_strerror(code));
+		explain(peer, controller, code, why[0] ? why : curl_easy_strerror(code), text);
 		rc = -EHOSTUNREACH;
 	}
 	curl_easy_setopt(peer->curl, CURLOPT_ERRORBUFFER, NULL);
-out:
 	free(answer.bytes);
-	free(sent);
 	free(url);
 	return rc;
+}
+
+int kona_rack_call(struct kona_rack_peer *peer, const char *method, const char *path,
+		   const json_t *body, unsigned int timeout_ms, json_t **ret_reply,
+		   char text[KONA_RACK_TEXT_BYTES])
+{
+	char *sent = body ? json_dumps(body, JSON_COMPACT) : NULL;
+	/* Of several controllers, a silent one must leave time for the next. */
+	long each_ms = (long)(timeout_ms / peer->count);
+	int rc = body && !sent ? -ENOMEM : -EHOSTUNREACH;
+
+	snprintf(text, KONA_RACK_TEXT_BYTES, "out of memory");
+	for (size_t i = 0; i < peer->count && (rc == -EHOSTUNREACH || rc == -EAGAIN); i++) {
+		size_t now = (peer->current + i) % peer->count;
+
+		rc = call_one(peer, &peer->controllers[now], method, path, sent,
+			      each_ms ? each_ms : 1, ret_reply, text);
+		if (rc != -EHOSTUNREACH && rc != -EAGAIN) {
+			peer->current = now;
+			break;
+		}
+	}
+	free(sent);
+	/* For the caller the two are one: nobody who could answer did. */
+	return rc == -EAGAIN ? -EHOSTUNREACH : rc;
 }

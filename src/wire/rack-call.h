@@ -11,17 +11,23 @@
 #include "base/compiler.h"
 
 enum {
-	KONA_RACK_TEXT_BYTES = 256,
+	KONA_RACK_TEXT_BYTES = 512,
 };
 
-/* A controller, and the kept-alive connection to it. One thread at a time. */
+/* The controller, and the kept-alive connection to it. One thread at a time. */
 struct kona_rack_peer;
 
+/* What an address may be, for messages. */
+#define KONA_RACK_ADDRESS_FORMS "https://HOST:PORT, http://HOST:PORT or unix:PATH"
+
 /*
- * address is "http://HOST:PORT" or "unix:PATH". Returns 0; -EINVAL for another form; -ENOMEM.
- * Free with kona_rack_peer_free().
+ * `addresses` is one address, or several with commas between them: of these the first that answers
+ * and leads is used, as long as it does. pki is the folder with the certificates for https, NULL
+ * for the default one. Returns 0; -EINVAL for another form of address; -ENOMEM. Free with
+ * kona_rack_peer_free().
  */
-KONA_MUST_CHECK int kona_rack_peer_new(const char *address, struct kona_rack_peer **ret_peer);
+KONA_MUST_CHECK int kona_rack_peer_new(const char *addresses, const char *pki,
+				       struct kona_rack_peer **ret_peer);
 void kona_rack_peer_free(struct kona_rack_peer *peer);
 
 /*

@@ -246,7 +246,7 @@ static void carry_out(int h, const json_t *orders)
 
 static void register_host(int h)
 {
-	char name[16], instance[16], domain[16], endpoint[16];
+	char name[16], instance[16], domain[16], endpoint[32];
 	struct kona_rack_claim claims[LEASES] = {{0}};
 	struct kona_rack_registration r = {.name = name,
 					   .instance = instance,

@@ -460,6 +460,33 @@ static void the_last_copy_is_never_given_up(void **state)
 	assert_int_equal(slab->health, KONA_RACK_HEALTHY);
 }
 
+static void an_empty_return_is_no_copy(void **state)
+{
+	struct kona_rack *rack = *state;
+	int64_t client = add_node(rack, "client", 0), node = add_node(rack, "a", 10), other;
+	int64_t lease = add_lease(rack, client, 0, 1);
+	const struct kona_rack_registration empty = {.name = "a",
+						     .instance = "j",
+						     .domain = "a",
+						     .endpoint = "host:1",
+						     .secret = "000102030405060708090a0b0c0d0eff",
+						     .capacity_bytes = 10 * SLAB};
+
+	assert_int_equal(grant(rack, lease, 1, 0, 1, true), 0);
+	for (int i = 0; i < 9; i++) {
+		rack->now_ns += SECOND / 2;
+		beat(rack, client);
+		settle(rack);
+	}
+	assert_int_equal(granted[0]->health, KONA_RACK_LOST);
+	assert_int_equal(granted[0]->count, 1);
+	assert_int_equal(enroll(rack, &empty, &other), 0);
+	assert_int_equal(other, node);
+	settle(rack);
+	assert_int_equal(granted[0]->health, KONA_RACK_LOST);
+	assert_int_equal(granted[0]->count, 0);
+}
+
 static void what_the_client_lost_is_not_read(void **state)
 {
 	struct kona_rack *rack = *state;
@@ -647,6 +674,7 @@ int main(void)
 		TEST(a_dead_nodes_slab_is_made_again),
 		TEST(a_restart_forgets_no_step),
 		TEST(the_last_copy_is_never_given_up),
+		TEST(an_empty_return_is_no_copy),
 		TEST(what_the_client_lost_is_not_read),
 		TEST(draining_moves_all_then_ends),
 		TEST(memory_is_granted_again_when_it_is_dropped),
