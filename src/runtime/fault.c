@@ -50,7 +50,9 @@ static int refill(struct kona_space *space, uint64_t page, uint64_t seen)
 	rc = kona_uffd_copy(space->uffd, kona_space_address(space, page), space->fetch.zeros,
 			    KONA_PAGE_BYTES, space->write_protect, &done);
 	if (!rc) {
-		space->frames.marks[frame] = 0;
+		/* Written from now on without marks; what guards marked before still counts. */
+		space->frames.marks[frame] &= KONA_FRAME_MARKED;
+		space->frames.marks[frame] |= KONA_FRAME_COMPARE;
 		entry = kona_pt_entry(KONA_PT_INPLACE, KONA_PT_ZERO | (stale ? KONA_PT_STALE : 0),
 				      frame);
 	}

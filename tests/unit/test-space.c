@@ -246,6 +246,16 @@ static void pages_dropped_behind_our_back_are_zeros(void)
 		CHECK(data[page * WORDS] == page + 1);
 	for (uint64_t page = DATA_PAGES - 200; page < DATA_PAGES - 100; page++)
 		CHECK(data[page * WORDS] == 0);
+	/* And written anew while they are local, they keep that. */
+	for (uint64_t page = 0; page < 200; page++) {
+		data[page * WORDS] = page;
+		CHECK(!madvise(&data[page * WORDS], KONA_PAGE_BYTES, MADV_DONTNEED));
+		data[page * WORDS] = ~page;
+	}
+	for (uint64_t page = 200; page < DATA_PAGES; page++)
+		data[page * WORDS] = page;
+	for (uint64_t page = 0; page < 200; page++)
+		CHECK(data[page * WORDS] == ~page);
 }
 
 static void freed_ranges_are_found_again(void)
