@@ -45,7 +45,8 @@ struct options {
 
 static const struct argp_option argp_options[] = {
 	{"listen", 'l', "ADDRESS", 0, "unix:PATH or HOST:PORT [" KONA_RACK_DEFAULT "]"},
-	{"state", 's', "FILE", 0, "the state file [/var/lib/kona/rack.db]; `:memory:' for none"},
+	{"state", 's', "FILE", 0,
+	 "where the state is: a file [/var/lib/kona/rack.db], etcd:URL, or :memory:"},
 	{"slab", OPTION_SLAB, "SIZE", 0, "bytes of a slab, for a new state file [64M]"},
 	{"replicas", OPTION_REPLICAS, "1..3", 0,
 	 "copies of a slab that can be on several nodes [2]"},
@@ -201,7 +202,7 @@ static int open_state(const struct options *o, struct kona_rack *rack)
 		kona_error("state file: %s", why);
 		return 1;
 	}
-	rack->leads = rack->store->ops->tick(rack->store, rack->now_ns) == 1;
+	kona_rack_lead(rack);
 	if (rack->leads && kona_rack_begin(rack)) {
 		kona_error("state file %s: %s", o->state, rack->why);
 		return 1;

@@ -39,7 +39,7 @@ struct kona_rack {
 	/* Set by the caller before each operation. */
 	uint64_t now_ns;
 	/* Silence counts from here for those not heard since: start, loading, our own pauses. */
-	uint64_t since_ns, ticked_ns, deadline_ns, lease_ns;
+	uint64_t since_ns, ticked_ns, led_ns, deadline_ns, lease_ns;
 	uint64_t random; /* state of the generator */
 	struct kona_rack_slabs work, starved;
 	bool room_changed; /* those who found no place may find one now */
@@ -66,7 +66,9 @@ struct kona_rack_registration {
 void kona_rack_init(struct kona_rack *rack, uint64_t now_ns, uint64_t seed);
 void kona_rack_free(struct kona_rack *rack);
 
-/* state.c. begin: -EAGAIN when another controller leads; -EIO; -ENOMEM. */
+/* state.c. Finds out whether this controller leads. */
+void kona_rack_lead(struct kona_rack *rack);
+/* begin: -EAGAIN when another controller leads; -EIO; -ENOMEM. */
 KONA_MUST_CHECK int kona_rack_begin_reading(struct kona_rack *rack);
 KONA_MUST_CHECK int kona_rack_begin(struct kona_rack *rack);
 KONA_MUST_CHECK int kona_rack_commit(struct kona_rack *rack);

@@ -249,18 +249,14 @@ static int work(struct kona_rack *rack, bool *more)
 
 int kona_rack_tick(struct kona_rack *rack)
 {
-	bool led = rack->leads, more;
+	bool more;
 
 	/* Whoever was paused for so long has heard nobody, however loud they were. */
 	if (rack->now_ns - rack->ticked_ns > SECOND)
 		rack->since_ns = rack->now_ns;
 	rack->ticked_ns = rack->now_ns;
-	rack->leads = rack->store->ops->tick(rack->store, rack->now_ns) == 1;
-	if (!rack->leads)
-		return TICK_MS;
-	if (!led)
-		rack->stale = true;
-	if (kona_rack_begin(rack))
+	kona_rack_lead(rack);
+	if (!rack->leads || kona_rack_begin(rack))
 		return TICK_MS;
 	notice(rack);
 	feed_starved(rack);

@@ -9,6 +9,18 @@
 
 #include "rack/rack.h"
 
+#define LEADS_NS UINT64_C(1000000000)
+
+void kona_rack_lead(struct kona_rack *rack)
+{
+	bool led = rack->leads;
+
+	rack->leads = rack->store->ops->tick(rack->store, rack->now_ns) == 1;
+	rack->led_ns = rack->now_ns;
+	if (!led)
+		rack->stale = true;
+}
+
 static int state_failed(struct kona_rack *rack, int rc)
 {
 	rack->state_errors++;
@@ -19,6 +31,9 @@ static int state_failed(struct kona_rack *rack, int rc)
 
 int kona_rack_begin_reading(struct kona_rack *rack)
 {
+	/* After a pause of ours, another one may lead: not even orders may come from us then. */
+	if (rack->leads && rack->now_ns - rack->led_ns > LEADS_NS)
+		kona_rack_lead(rack);
 	if (!rack->leads)
 		return kona_rack_refuse(rack, -EAGAIN, "%s",
 					rack->store->why[0] ? rack->store->why

@@ -8,7 +8,7 @@
  * writes, deaths, returns with and without memory, cuts, drains, grants, ends, copies, restarts and
  * rebalances. After each step the controller's lists are checked against one another, and what each
  * client would read against what it wrote. At the end all come back, and all must be whole.
- * usage: test-rack-chaos [SEED [STEPS]]
+ * usage: test-rack-chaos [SEED [STEPS [STORE]]]
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -632,7 +632,7 @@ static void end_whole(void)
 		}
 }
 
-static void play(int steps)
+static void play(int steps, const char *store)
 {
 	char why[KONA_STORE_TEXT_BYTES];
 
@@ -647,7 +647,7 @@ static void play(int steps)
 	kona_rack_init(&rack, 1000 * MS, seed + 1);
 	rack.wished_slab_bytes = SLAB;
 	rack.replicas = 2;
-	if (kona_rack_store_open(":memory:", "", &rack.store, why))
+	if (kona_rack_store_open(store, "", &rack.store, why))
 		fail(why, 0);
 	kona_rack_tick(&rack);
 	for (int h = 0; h < ALL; h++) {
@@ -672,7 +672,7 @@ int main(int argc, char **argv)
 		seed = argc > 1 ? strtoull(argv[1], NULL, 10) : kona_now_ns() % 1000000007;
 		printf("seed %" PRIu64 "\n", seed);
 		fflush(stdout);
-		play(steps);
+		play(steps, argc > 3 ? argv[3] : ":memory:");
 	}
 	printf("%" PRIu64 " reads, %" PRIu64 " copies, %" PRIu64 " deaths\n", reads, copies_made,
 	       deaths);
