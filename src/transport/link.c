@@ -15,8 +15,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 enum {
 	LEAST_SPIN_NS = 4000,
@@ -48,9 +46,6 @@ int kona_link_init(struct kona_link *link, int socket, uint32_t handles)
 
 void kona_link_destroy(struct kona_link *link)
 {
-	if (link->socket >= 0)
-		syscall(SYS_close, link->socket); /* past what guards the runtime's descriptors */
-	link->socket = -1;
 	munmap(link->opened, link->opened_bytes);
 	link->opened = NULL;
 	pthread_mutex_destroy(&link->lock);

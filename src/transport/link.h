@@ -23,7 +23,7 @@
 
 struct kona_link {
 	pthread_mutex_t lock;
-	int socket;	     /* -1: none. Owned. Guarded by lock, like what follows */
+	int socket;	     /* -1: none. Lent. Guarded by lock, like what follows */
 	uint32_t tag;	     /* of the last request */
 	int status;	     /* of the last refusal */
 	uint64_t spin_ns;    /* how long waiting spins */
@@ -40,10 +40,10 @@ struct kona_link_piece {
 	char *buffer;
 };
 
-/* Takes over a connected socket. handles: how many may be opened. -ENOMEM. */
+/* Works on a connected socket. handles: how many slabs may be opened. -ENOMEM. */
 KONA_MUST_CHECK int kona_link_init(struct kona_link *link, int socket, uint32_t handles);
 
-/* Closes it, once nobody uses it any more. */
+/* Once nobody uses it any more. The socket stays the caller's, to be closed. */
 void kona_link_destroy(struct kona_link *link);
 
 /* Names a slab on this connection, unless that was done before and no flag is given. */

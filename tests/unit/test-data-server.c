@@ -7,60 +7,46 @@
  * hostile peers: a wrong capability, ranges outside of a slab, damaged frames, half requests, slow
  * readers, a thousand idle connections; none of which may disturb another client.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 
 #include <cmocka.h>
 
-#include "memnode/capability.h"
-#include "memnode/data-server.h"
+#include "data-node.h"
 #include "transport/link.h"
 
 enum { SLAB_BYTES = 1 << 20 };
 
 #define SECOND UINT64_C(1000000000)
 
-static struct kona_data_server server;
-static const uint8_t secret[16] = "0123456789abcde";
-static uint16_t port;
+static struct data_node node;
 
 static int start(void **state)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET,
-				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t length = sizeof(address);
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	assert_return_code(bind(listener, (void *)&address, sizeof(address)), errno);
-	assert_return_code(listen(listener, 1024), errno);
-	assert_return_code(getsockname(listener, (void *)&address, &length), errno);
-	port = ntohs(address.sin_port);
-	return kona_data_server_start(&server, listener, secret);
+	data_node_start(&node);
+	return 0;
 }
 
 static int stop(void **state)
 {
-	kona_data_server_stop(&server);
+	kona_data_server_stop(&node.server);
 	return 0;
 }
 
 static int dial(void)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET,
-				      .sin_port = htons(port),
-				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	return data_node_dial(&node);
+}
 
-	assert_return_code(fd, errno);
-	assert_return_code(connect(fd, (void *)&address, sizeof(address)), errno);
-	return fd;
+static void hang_up(struct kona_link *link)
+{
+	if (link->socket >= 0)
+		close(link->socket);
+	kona_link_destroy(link);
 }
 
 static struct kona_data_open open_of(uint64_t slab, uint32_t handle, uint32_t flags)
@@ -71,7 +57,7 @@ static struct kona_data_open open_of(uint64_t slab, uint32_t handle, uint32_t fl
 				      .generation = 1,
 				      .slab_bytes = SLAB_BYTES};
 
-	assert_int_equal(kona_capability_make(secret, slab, 1, open.capability), 0);
+	assert_int_equal(kona_capability_make(data_node_secret, slab, 1, open.capability), 0);
 	return open;
 }
 
@@ -136,8 +122,8 @@ static void what_is_stored_comes_back(void **state)
 	assert_int_equal(kona_link_read(&reader, pieces, 1, kona_now_ns() + SECOND), 0);
 	assert_memory_equal(many[0] + 100, wanted, KONA_PAGE_BYTES);
 	assert_memory_equal(many[0], blank, 100);
-	kona_link_destroy(&writer);
-	kona_link_destroy(&reader);
+	hang_up(&writer);
+	hang_up(&reader);
 }
 
 static void logs_have_an_order(void **state)
@@ -160,7 +146,7 @@ static void logs_have_an_order(void **state)
 			 0);
 	assert_int_equal(kona_link_wait(&link, 1, &refused, kona_now_ns() + SECOND), 0);
 	assert_page(&link, 0, blank);
-	kona_link_destroy(&link);
+	hang_up(&link);
 }
 
 /* Refusals in the middle of many logs are told apart. */
@@ -186,7 +172,7 @@ static void answers_to_many_logs(void **state)
 	assert_int_equal(refused, 0xf8);
 	assert_page(&link, 2, filled);
 	assert_page(&link, 3, blank);
-	kona_link_destroy(&link);
+	hang_up(&link);
 }
 
 static void a_dropped_slab_stays_away(void **state)
@@ -197,17 +183,17 @@ static void a_dropped_slab_stays_away(void **state)
 
 	connect_link(&link, 4, KONA_DATA_CREATE);
 	assert_int_equal(write_lines(&link, 4, 1, 0, UINT64_MAX, filled), 0);
-	pthread_mutex_lock(&server.lock);
-	kona_slab_drop(&server.slabs, 4);
-	pthread_mutex_unlock(&server.lock);
+	pthread_mutex_lock(&node.server.lock);
+	kona_slab_drop(&node.server.slabs, 4);
+	pthread_mutex_unlock(&node.server.lock);
 	assert_int_equal(kona_link_read(&link, &piece, 1, kona_now_ns() + SECOND), -EREMOTEIO);
 	assert_int_equal(link.status, -ESTALE);
 	assert_int_equal(write_lines(&link, 4, 2, 0, UINT64_MAX, filled), -EREMOTEIO);
 	assert_int_equal(kona_link_init(&late, dial(), 64), 0);
 	assert_int_equal(kona_link_open(&late, &open, kona_now_ns() + SECOND), -EREMOTEIO);
 	assert_int_equal(late.status, -ENOENT);
-	kona_link_destroy(&link);
-	kona_link_destroy(&late);
+	hang_up(&link);
+	hang_up(&late);
 }
 
 static void copied_bytes_are_older(void **state)
@@ -222,17 +208,17 @@ static void copied_bytes_are_older(void **state)
 	assert_int_equal(kona_link_init(&link, dial(), 64), 0);
 	assert_int_equal(kona_link_open(&link, &open, kona_now_ns() + SECOND), 0);
 	assert_int_equal(write_lines(&link, 5, 42, 7, 0xf0, filled), 0);
-	pthread_mutex_lock(&server.lock);
-	slab = kona_slab_find(&server.slabs, 5);
+	pthread_mutex_lock(&node.server.lock);
+	slab = kona_slab_find(&node.server.slabs, 5);
 	kona_slab_fill(slab, 7, old);
 	kona_slab_fill(slab, 8, old);
 	kona_slab_filled(slab);
-	pthread_mutex_unlock(&server.lock);
+	pthread_mutex_unlock(&node.server.lock);
 	memcpy(wanted, old, sizeof(wanted));
 	memcpy(wanted + 4 * 64, filled + 4 * 64, 4 * 64);
 	assert_page(&link, 7, wanted);
 	assert_page(&link, 8, old);
-	kona_link_destroy(&link);
+	hang_up(&link);
 }
 
 static void a_tenants_slab_is_only_read(void **state)
@@ -243,9 +229,10 @@ static void a_tenants_slab_is_only_read(void **state)
 
 	assert_return_code(ftruncate(memory, 2 * SLAB_BYTES), errno);
 	assert_int_equal(pwrite(memory, filled, sizeof(filled), SLAB_BYTES), sizeof(filled));
-	pthread_mutex_lock(&server.lock);
-	assert_int_equal(kona_slab_lend(&server.slabs, 6, 1, SLAB_BYTES, memory, SLAB_BYTES), 0);
-	pthread_mutex_unlock(&server.lock);
+	pthread_mutex_lock(&node.server.lock);
+	assert_int_equal(kona_slab_lend(&node.server.slabs, 6, 1, SLAB_BYTES, memory, SLAB_BYTES),
+			 0);
+	pthread_mutex_unlock(&node.server.lock);
 	connect_link(&link, 6, 0);
 	assert_page(&link, 0, filled);
 	assert_page(&link, 1, blank);
@@ -253,11 +240,11 @@ static void a_tenants_slab_is_only_read(void **state)
 	/* Its tenant shrinks it. */
 	assert_return_code(ftruncate(memory, 0), errno);
 	assert_int_equal(kona_link_read(&link, &piece, 1, kona_now_ns() + SECOND), -EREMOTEIO);
-	pthread_mutex_lock(&server.lock);
-	kona_slab_drop(&server.slabs, 6);
-	pthread_mutex_unlock(&server.lock);
+	pthread_mutex_lock(&node.server.lock);
+	kona_slab_drop(&node.server.slabs, 6);
+	pthread_mutex_unlock(&node.server.lock);
 	close(memory);
-	kona_link_destroy(&link);
+	hang_up(&link);
 }
 
 /* --- hostile peers -----------------------------------------------------------------------------*/
@@ -282,7 +269,7 @@ static int bring_witness(void **state)
 
 static int take_witness(void **state)
 {
-	kona_link_destroy(&witness);
+	hang_up(&witness);
 	return 0;
 }
 
@@ -310,13 +297,13 @@ static void a_wrong_capability(void **state)
 	assert_int_equal(link.status, -EACCES);
 	assert_ends(link.socket);
 	link.socket = -1;
-	kona_link_destroy(&link);
+	hang_up(&link);
 	/* The one of another slab. */
 	open = open_of(101, 0, 0);
 	open.slab = 100;
 	assert_int_equal(kona_link_init(&link, dial(), 64), 0);
 	assert_int_equal(kona_link_open(&link, &open, kona_now_ns() + SECOND), -EREMOTEIO);
-	kona_link_destroy(&link);
+	hang_up(&link);
 	assert_undisturbed();
 }
 
@@ -347,7 +334,7 @@ static void ranges_outside(void **state)
 		assert_int_equal(link.status, -EPROTO);
 		assert_ends(link.socket);
 		link.socket = -1;
-		kona_link_destroy(&link);
+		hang_up(&link);
 		assert_undisturbed();
 	}
 	for (int i = 0; i < 3; i++) {
@@ -364,7 +351,7 @@ static void ranges_outside(void **state)
 				 0);
 		assert_int_equal(kona_link_wait(&link, 1, &refused, kona_now_ns() + SECOND),
 				 -EREMOTEIO);
-		kona_link_destroy(&link);
+		hang_up(&link);
 		assert_undisturbed();
 	}
 }
@@ -433,7 +420,7 @@ static void a_slow_reader(void **state)
 			break;
 		assert_undisturbed();
 	}
-	kona_link_destroy(&link);
+	hang_up(&link);
 	assert_undisturbed();
 }
 
@@ -475,7 +462,7 @@ static void deadlines_hold(void **state)
 	before_ns = kona_now_ns();
 	assert_int_equal(kona_link_open(&link, &open, before_ns + SECOND / 5), -ETIMEDOUT);
 	assert_in_range(kona_now_ns() - before_ns, SECOND / 5, SECOND);
-	kona_link_destroy(&link);
+	hang_up(&link);
 	close(listener);
 }
 

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The pool's writes: gather -> stage -> send to every replica -> wait for all of them.
+ *
+ * Dirty lines are gathered into logs, one per slab and 256 pages, in the staging buffer; when that
+ * is full, or at the end, each node gets its logs, back to back, and only then is waited for. A
+ * node that fails is dropped; what counts is that one replica has it.
+ *
+ * State: the staging buffer and each slab's sequence. Locks: the write lock, then a link's. What
+ * can fail: all replicas of a slab (-EIO).
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/atomic.h"
+#include "transport/pool.h"
+
+enum { STAGING_BYTES = 2 * KONA_DATA_MOST_BODY_BYTES };
+
+/* What this call costs. */
+struct bill {
+	uint64_t wire_bytes, system_calls;
+};
+
+/* --- sending -----------------------------------------------------------------------------------*/
+
+static bool goes_to(uint64_t word, unsigned int node)
+{
+	for (unsigned int slot = 0; slot < KONA_POOL_MOST_REPLICAS; slot++) {
+		enum kona_pool_state state = kona_pool_slot_state(word, slot);
+
+		if (kona_pool_slot_node(word, slot) == (int)node &&
+		    (state == KONA_POOL_FULL || state == KONA_POOL_COPYING))
+			return true;
+	}
+	return false;
+}
+
+/* Those of the staged writes that go to this node, as bits. */
+static uint64_t writes_for(struct kona_pool *pool, unsigned int node)
+{
+	uint64_t mine = 0;
+
+	for (size_t i = 0; i < pool->write_count; i++)
+		if (goes_to(kona_pool_word(pool, pool->writes[i].slab), node))
+			mine |= UINT64_C(1) << i;
+	return mine;
+}
+
+/* The least patient of the writes. */
+static uint64_t deadline_of(struct kona_pool *pool, uint64_t mine)
+{
+	uint64_t least_ns = UINT64_MAX;
+
+	for (; mine; mine &= mine - 1) {
+		uint32_t slab = pool->writes[__builtin_ctzll(mine)].slab;
+		uint64_t deadline_ns = kona_pool_deadline_ns(kona_pool_word(pool, slab));
+
+		if (deadline_ns < least_ns)
+			least_ns = deadline_ns;
+	}
+	return least_ns;
+}
+
+static int send_to(struct kona_pool *pool, unsigned int node, uint64_t mine, struct bill *bill)
+{
+	struct kona_link *link = &pool->nodes[node].links[0];
+	uint64_t deadline_ns = deadline_of(pool, mine);
+
+	for (; mine; mine &= mine - 1) {
+		const struct kona_pool_write *write = &pool->writes[__builtin_ctzll(mine)];
+		int rc = kona_link_send(link, write->type, write->body, write->size_bytes,
+					deadline_ns);
+
+		if (rc)
+			return rc;
+		bill->wire_bytes += sizeof(struct kona_data_header) + write->size_bytes;
+	}
+	return 0;
+}
+
+/* Counts who has it; refusals cost the replica. */
+static int wait_for(struct kona_pool *pool, unsigned int node, uint64_t mine)
+{
+	struct kona_link *link = &pool->nodes[node].links[0];
+	uint64_t refused = 0;
+	int rc = kona_link_wait(link, (uint32_t)__builtin_popcountll(mine), &refused,
+				deadline_of(pool, mine));
+
+	if (rc && rc != -EREMOTEIO)
+		return rc;
+	for (; mine; mine &= mine - 1, refused >>= 1) {
+		struct kona_pool_write *write = &pool->writes[__builtin_ctzll(mine)];
+
+		if (refused & 1)
+			kona_pool_kill_replica(pool, write->slab, node);
+		else
+			write->stored++;
+	}
+	return 0;
+}
+
+/* Sends all that is staged, and waits until it is stored. */
+static int flush(struct kona_pool *pool, struct bill *bill)
+{
+	uint64_t mine[KONA_POOL_MOST_NODES];
+	int rc = 0;
+
+	if (!pool->write_count)
+		return 0;
+	for (unsigned int i = 0; i < KONA_POOL_MOST_NODES; i++) {
+		struct kona_link *link = &pool->nodes[i].links[0];
+		uint64_t calls;
+
+		mine[i] = kona_load_acquire(&pool->nodes[i].live) /* PL-2 */
+				  ? writes_for(pool, i)
+				  : 0;
+		if (!mine[i])
+			continue;
+		pthread_mutex_lock(&link->lock);
+		calls = link->calls;
+		if (send_to(pool, i, mine[i], bill)) {
+			mine[i] = 0;
+			kona_pool_kill_node(pool, i);
+			pthread_mutex_unlock(&link->lock);
+		}
+		bill->system_calls += link->calls - calls;
+	}
+	for (unsigned int i = 0; i < KONA_POOL_MOST_NODES; i++) {
+		struct kona_link *link = &pool->nodes[i].links[0];
+		uint64_t calls;
+
+		if (!mine[i])
+			continue;
+		calls = link->calls;
+		if (wait_for(pool, i, mine[i]))
+			kona_pool_kill_node(pool, i);
+		bill->system_calls += link->calls - calls;
+		pthread_mutex_unlock(&link->lock);
+	}
+	/* A node that was passed over, for it was dead, must not be read from now on. */
+	for (size_t i = 0; i < pool->write_count; i++)
+		kona_pool_bury(pool, pool->writes[i].slab);
+	for (size_t i = 0; i < pool->write_count; i++)
+		if (!pool->writes[i].stored ||
+		    !kona_pool_count_full(kona_pool_word(pool, pool->writes[i].slab)))
+			rc = -EIO;
+	pool->write_count = pool->staged_bytes = 0;
+	return rc;
+}
+
+/* --- staging -----------------------------------------------------------------------------------*/
+
+/* Room for one more write of at most this size. Returns it; NULL with -errno in *ret_rc. */
+static char *stage(struct kona_pool *pool, size_t size_bytes, struct bill *bill, int *ret_rc)
+{
+	*ret_rc = 0;
+	if (pool->write_count == KONA_POOL_MOST_LOGS ||
+	    pool->staged_bytes + size_bytes > STAGING_BYTES)
+		*ret_rc = flush(pool, bill);
+	return *ret_rc ? NULL : pool->staging + pool->staged_bytes;
+}
+
+static void staged(struct kona_pool *pool, uint64_t slab, enum kona_data_type type,
+		   size_t size_bytes, uint32_t stored)
+{
+	pool->writes[pool->write_count++] = (struct kona_pool_write){
+		.slab = (uint32_t)slab,
+		.type = type,
+		.body = pool->staging + pool->staged_bytes,
+		.size_bytes = size_bytes,
+		.stored = stored,
+	};
+	pool->staged_bytes += size_bytes;
+}
+
+/* Pages of one slab: stored at home where that is local, and staged for the others. */
+static int write_slab(struct kona_pool *pool, uint64_t slab, const struct kona_dirty_page *pages,
+		      size_t count, struct bill *bill)
+{
+	uint64_t word = kona_pool_word(pool, slab);
+	bool local = !word || kona_pool_is_local(word);
+	struct kona_log_header header = {.slab = pool->slabs[slab].id, .handle = (uint32_t)slab};
+	size_t lines = 0;
+	char *to;
+	int rc = 0;
+
+	if (local)
+		rc = pool->local.ops->write_lines(&pool->local, pages, count, &bill->wire_bytes,
+						  &bill->system_calls);
+	if (rc || !kona_pool_is_remote(word))
+		return rc;
+	for (size_t i = 0; i < count; i++) {
+		pool->gathered[i] = (struct kona_log_page){
+			.page = (uint32_t)(pages[i].offset_bytes % pool->slab_bytes /
+					   KONA_PAGE_BYTES),
+			.mask = pages[i].mask,
+			.content = pages[i].content,
+		};
+		lines += (size_t)__builtin_popcountll(pages[i].mask);
+	}
+	to = stage(pool, kona_log_bytes(count, lines), bill, &rc);
+	if (!to)
+		return rc;
+	header.sequence = ++pool->slabs[slab].sequence;
+	staged(pool, slab, KONA_DATA_LOG, kona_log_encode(to, &header, pool->gathered, count),
+	       local);
+	return 0;
+}
+
+/* How many of the pages stand in one slab, and fit into one log. */
+static size_t same_slab(struct kona_pool *pool, const struct kona_dirty_page *pages, size_t count)
+{
+	uint64_t slab = pages[0].offset_bytes / pool->slab_bytes;
+	size_t same = 1;
+
+	while (same < count && same < KONA_LOG_MOST_PAGES &&
+	       pages[same].offset_bytes / pool->slab_bytes == slab)
+		same++;
+	return same;
+}
+
+int kona_pool_write_lines(struct kona_transport *transport, const struct kona_dirty_page *pages,
+			  size_t count, uint64_t *wire_bytes, uint64_t *system_calls)
+{
+	struct kona_pool *pool = KONA_CONTAINER(transport, struct kona_pool, transport);
+	struct bill bill = {0, 0};
+	int rc = 0;
+
+	pthread_mutex_lock(&pool->write);
+	while (count && !rc) {
+		size_t same = same_slab(pool, pages, count);
+		uint64_t slab = pages[0].offset_bytes / pool->slab_bytes;
+
+		rc = slab < pool->most_slabs ? write_slab(pool, slab, pages, same, &bill) : -EIO;
+		pages += same;
+		count -= same;
+	}
+	if (!rc)
+		rc = flush(pool, &bill);
+	pool->write_count = pool->staged_bytes = 0;
+	pthread_mutex_unlock(&pool->write);
+	*wire_bytes += bill.wire_bytes;
+	*system_calls += bill.system_calls;
+	return rc;
+}
+
+static int discard_in_slab(struct kona_pool *pool, uint64_t offset_bytes, uint64_t size_bytes,
+			   struct bill *bill)
+{
+	uint64_t slab = offset_bytes / pool->slab_bytes;
+	uint64_t word = slab < pool->most_slabs ? kona_pool_word(pool, slab) : 0;
+	bool local = !word || kona_pool_is_local(word);
+	struct kona_data_discard discard = {
+		.handle = (uint32_t)slab,
+		.offset_bytes = offset_bytes % pool->slab_bytes,
+		.size_bytes = size_bytes,
+	};
+	char *to;
+	int rc = 0;
+
+	if (local)
+		rc = pool->local.ops->discard(&pool->local, offset_bytes, size_bytes);
+	if (rc || !kona_pool_is_remote(word))
+		return rc;
+	to = stage(pool, sizeof(discard), bill, &rc);
+	if (!to)
+		return rc;
+	discard.sequence = ++pool->slabs[slab].sequence;
+	memcpy(to, &discard, sizeof(discard));
+	staged(pool, slab, KONA_DATA_DISCARD, sizeof(discard), local);
+	return 0;
+}
+
+int kona_pool_discard(struct kona_transport *transport, uint64_t offset_bytes, uint64_t size_bytes)
+{
+	struct kona_pool *pool = KONA_CONTAINER(transport, struct kona_pool, transport);
+	struct bill bill = {0, 0};
+	int rc = 0;
+
+	pthread_mutex_lock(&pool->write);
+	while (size_bytes && !rc) {
+		uint64_t part = pool->slab_bytes - offset_bytes % pool->slab_bytes;
+
+		if (part > size_bytes)
+			part = size_bytes;
+		rc = discard_in_slab(pool, offset_bytes, part, &bill);
+		offset_bytes += part;
+		size_bytes -= part;
+	}
+	if (!rc)
+		rc = flush(pool, &bill);
+	pool->write_count = pool->staged_bytes = 0;
+	pthread_mutex_unlock(&pool->write);
+	return rc;
+}

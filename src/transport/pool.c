@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The pool's reads, and its beginning.
+ *
+ * Pieces that stand on one node travel together, up to 64 in one round trip; a read link that is
+ * free is taken, and names a slab to the node before its first use of it. When a node fails, the
+ * same pieces are read elsewhere.
+ *
+ * State: pool.h. Locks: a link's, while it is used; never two. What can fail: all replicas (-EIO).
+ */
+#include "transport/pool.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/atomic.h"
+
+enum { STAGING_BYTES = 2 * KONA_DATA_MOST_BODY_BYTES };
+
+/* How far a read has come. */
+struct cursor {
+	size_t index;	   /* of the piece */
+	size_t done_bytes; /* of it */
+};
+
+/* Pieces for one node. */
+struct batch {
+	int node; /* negative: local */
+	uint64_t word;
+	struct kona_link_piece pieces[KONA_DATA_MOST_PIECES];
+	size_t count, total_bytes;
+};
+
+/* The node that is to be read; -1: local memory; -EIO - 1: nobody has it. */
+static int choose(struct kona_pool *pool, uint64_t slab, uint64_t word)
+{
+	if (!word || kona_pool_is_local(word))
+		return -1; /* shm says -EIO for what is not there */
+	for (unsigned int i = 0; i < KONA_POOL_MOST_REPLICAS; i++) {
+		unsigned int slot = (unsigned int)((slab + i) % KONA_POOL_MOST_REPLICAS);
+
+		if (kona_pool_slot_state(word, slot) == KONA_POOL_FULL)
+			return kona_pool_slot_node(word, slot);
+	}
+	return -EIO - 1;
+}
+
+/* Cuts the next part of a piece off: it ends with its slab. */
+static size_t next_part(struct kona_pool *pool, const struct kona_read *reads,
+			const struct cursor *at, struct kona_link_piece *ret_part)
+{
+	const struct kona_read *read = &reads[at->index];
+	uint64_t offset_bytes = read->offset_bytes + at->done_bytes;
+	uint64_t within = offset_bytes % pool->slab_bytes;
+	size_t part = read->size_bytes - at->done_bytes;
+
+	if (part > pool->slab_bytes - within)
+		part = pool->slab_bytes - within;
+	if (part > KONA_DATA_MOST_READ_BYTES)
+		part = KONA_DATA_MOST_READ_BYTES;
+	*ret_part = (struct kona_link_piece){
+		.handle = (uint32_t)(offset_bytes / pool->slab_bytes),
+		.size_bytes = (uint32_t)part,
+		.offset_bytes = within,
+		.buffer = (char *)read->buffer + at->done_bytes,
+	};
+	return part;
+}
+
+static void advance(const struct kona_read *reads, struct cursor *at, size_t part_bytes)
+{
+	at->done_bytes += part_bytes;
+	if (at->done_bytes == reads[at->index].size_bytes)
+		*at = (struct cursor){at->index + 1, 0};
+}
+
+/* Fills the batch with what the node of the first part serves. Returns where it ends; -EIO. */
+static int fill(struct kona_pool *pool, const struct kona_read *reads, size_t count,
+		struct cursor *at, struct batch *batch)
+{
+	batch->count = batch->total_bytes = 0;
+	while (at->index < count && batch->count < KONA_DATA_MOST_PIECES) {
+		struct kona_link_piece *part = &batch->pieces[batch->count];
+		size_t bytes = next_part(pool, reads, at, part);
+		uint64_t word;
+		int node;
+
+		if (part->handle >= pool->most_slabs)
+			return -EIO;
+		word = kona_pool_word(pool, part->handle);
+		node = choose(pool, part->handle, word);
+		if (node == -EIO - 1)
+			return -EIO;
+		if (batch->count &&
+		    (node != batch->node || batch->total_bytes + bytes > KONA_DATA_MOST_READ_BYTES))
+			break;
+		batch->node = node;
+		batch->word = word;
+		batch->count++;
+		batch->total_bytes += bytes;
+		advance(reads, at, bytes);
+	}
+	return 0;
+}
+
+/* A link that is free, or else the next one in turn. Locked. */
+static struct kona_link *take_link(struct kona_pool_node *node)
+{
+	/* relaxed: any order will do */
+	uint32_t turn = kona_add_relaxed(&node->turn, 1);
+	struct kona_link *link;
+
+	for (uint32_t i = 0; i < KONA_POOL_LINKS - 1; i++) {
+		link = &node->links[1 + (turn + i) % (KONA_POOL_LINKS - 1)];
+		if (link->socket >= 0 && !pthread_mutex_trylock(&link->lock))
+			return link;
+	}
+	link = &node->links[1 + turn % (KONA_POOL_LINKS - 1)];
+	if (link->socket < 0)
+		link = &node->links[1]; /* a forked child's only one */
+	pthread_mutex_lock(&link->lock);
+	return link;
+}
+
+/* Names the batch's slabs to the node, where this link has not yet. */
+static int open_slabs(struct kona_pool *pool, struct batch *batch, struct kona_link *link,
+		      uint64_t deadline_ns, uint32_t *ret_slab)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < batch->count && !rc; i++) {
+		uint32_t slab = batch->pieces[i].handle;
+		struct kona_data_open open;
+
+		if (kona_link_is_open(link, slab))
+			continue;
+		*ret_slab = slab;
+		if (!kona_pool_make_open(pool, slab, (unsigned int)batch->node, &open))
+			return -EAGAIN;
+		rc = kona_link_open(link, &open, deadline_ns);
+	}
+	return rc;
+}
+
+/* 0; -EAGAIN: not from this node, look again who has it. */
+static int read_remote(struct kona_pool *pool, struct batch *batch, uint64_t *system_calls)
+{
+	uint64_t deadline_ns = kona_pool_deadline_ns(batch->word), calls;
+	unsigned int node = (unsigned int)batch->node;
+	struct kona_link *link = take_link(&pool->nodes[node]);
+	uint32_t slab = batch->pieces[0].handle;
+	int rc;
+
+	calls = link->calls;
+	rc = open_slabs(pool, batch, link, deadline_ns, &slab);
+	if (!rc) {
+		rc = kona_link_read(link, batch->pieces, batch->count, deadline_ns);
+		slab = UINT32_MAX;
+	}
+	*system_calls += link->calls - calls;
+	pthread_mutex_unlock(&link->lock);
+	if (!rc || rc == -EAGAIN)
+		return rc;
+	if (rc != -EREMOTEIO)
+		kona_pool_kill_node(pool, node);
+	else if (slab != UINT32_MAX)
+		kona_pool_kill_replica(pool, slab, node);
+	for (size_t i = 0; rc == -EREMOTEIO && slab == UINT32_MAX && i < batch->count; i++)
+		kona_pool_kill_replica(pool, batch->pieces[i].handle, node);
+	return -EAGAIN;
+}
+
+static int read_local(struct kona_pool *pool, const struct batch *batch, uint64_t *system_calls)
+{
+	struct kona_read reads[KONA_DATA_MOST_PIECES];
+
+	for (size_t i = 0; i < batch->count; i++)
+		reads[i] = (struct kona_read){
+			.offset_bytes = batch->pieces[i].handle * pool->slab_bytes +
+					batch->pieces[i].offset_bytes,
+			.buffer = batch->pieces[i].buffer,
+			.size_bytes = batch->pieces[i].size_bytes,
+		};
+	return pool->local.ops->read(&pool->local, reads, batch->count, system_calls);
+}
+
+static int pool_read(struct kona_transport *transport, const struct kona_read *reads, size_t count,
+		     uint64_t *system_calls)
+{
+	struct kona_pool *pool = KONA_CONTAINER(transport, struct kona_pool, transport);
+	struct cursor at = {0, 0};
+
+	/* PL-1: acquire, pairs with the release in kona_pool_grant() */
+	if (!kona_load_acquire(&pool->remote))
+		return pool->local.ops->read(&pool->local, reads, count, system_calls);
+	while (at.index < count) {
+		struct cursor next = at;
+		struct batch batch;
+		int rc = fill(pool, reads, count, &next, &batch);
+
+		if (!rc)
+			rc = batch.node < 0 ? read_local(pool, &batch, system_calls)
+					    : read_remote(pool, &batch, system_calls);
+		if (rc == -EAGAIN)
+			continue;
+		if (rc)
+			return rc;
+		at = next;
+	}
+	return 0;
+}
+
+static void pool_close(struct kona_transport *transport)
+{
+	struct kona_pool *pool = KONA_CONTAINER(transport, struct kona_pool, transport);
+
+	for (int i = 0; i < KONA_POOL_MOST_NODES; i++)
+		for (int j = 0; pool->nodes[i].id && j < KONA_POOL_LINKS; j++) {
+			pool->hooks.close(pool->nodes[i].links[j].socket);
+			kona_link_destroy(&pool->nodes[i].links[j]);
+		}
+	pool->local.ops->close(&pool->local);
+	munmap(pool->slabs, pool->most_slabs * sizeof(*pool->slabs));
+	munmap(pool->staging, STAGING_BYTES);
+	pthread_mutex_destroy(&pool->write);
+}
+
+static const struct kona_transport_ops pool_ops = {
+	.name = "pool",
+	.read = pool_read,
+	.write_lines = kona_pool_write_lines,
+	.discard = kona_pool_discard,
+	.close = pool_close,
+};
+
+static void *reserve(size_t bytes)
+{
+	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+int kona_pool_init(struct kona_pool *pool, uint64_t slab_bytes, uint64_t most_slabs,
+		   const struct kona_pool_hooks *hooks)
+{
+	int rc;
+
+	memset(pool, 0, sizeof(*pool));
+	if (most_slabs > KONA_DATA_MOST_HANDLES)
+		return -EINVAL;
+	rc = kona_transport_shm_init(&pool->local, slab_bytes, most_slabs);
+	if (rc)
+		return rc;
+	pool->slabs = reserve(most_slabs * sizeof(*pool->slabs));
+	pool->staging = reserve(STAGING_BYTES);
+	if (!pool->slabs || !pool->staging) {
+		pool->local.ops->close(&pool->local);
+		if (pool->slabs)
+			munmap(pool->slabs, most_slabs * sizeof(*pool->slabs));
+		return -ENOMEM;
+	}
+	pthread_mutex_init(&pool->write, NULL);
+	pool->transport.ops = &pool_ops;
+	pool->slab_bytes = slab_bytes;
+	pool->most_slabs = most_slabs;
+	pool->hooks = *hooks;
+	return 0;
+}
+
+void kona_pool_attach_local(struct kona_pool *pool, uint64_t first, uint64_t count, int descriptor)
+{
+	kona_transport_shm_attach(&pool->local, first, count, descriptor);
+}

@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The pool over data servers in this process, against a model of what it holds.
+ *
+ * Catches: a wrong byte at any mix of local and remote slabs and R = 1..3; a node's death that is
+ * noticed by a wrong byte, an error while a replica lives, or a stall; a stale read from a replica
+ * that missed a write; a replica that joins while logs flow and ends up different.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include <sys/mman.h>
+
+#include "base/atomic.h"
+#include "data-node.h"
+#include "transport/pool.h"
+
+enum {
+	NODES = 4,
+	SLABS = 6,
+	SLAB_BYTES = 1 << 18,
+	SLAB_PAGES = SLAB_BYTES / KONA_PAGE_BYTES,
+	PAGES = SLABS * SLAB_PAGES,
+};
+
+static struct data_node nodes[NODES];
+static bool started[NODES];
+static struct kona_pool pool;
+static char model[PAGES][KONA_PAGE_BYTES];
+static uint64_t lost[64][2];
+static size_t lost_count;
+static uint64_t seed;
+
+static uint64_t draw(void)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return seed;
+}
+
+static void note_lost(void *with, uint64_t node, uint64_t slab)
+{
+	/* relaxed: a test's notes */
+	size_t index = kona_add_relaxed(&lost_count, 1);
+
+	lost[index % 64][0] = node;
+	lost[index % 64][1] = slab;
+}
+
+static void close_socket(int socket)
+{
+	close(socket);
+}
+
+static void start_node(int i)
+{
+	data_node_start(&nodes[i]);
+	started[i] = true;
+}
+
+static void stop_node(int i)
+{
+	kona_data_server_stop(&nodes[i].server);
+	started[i] = false;
+}
+
+static void add_node(int i)
+{
+	int sockets[KONA_POOL_LINKS];
+
+	for (int j = 0; j < KONA_POOL_LINKS; j++)
+		sockets[j] = data_node_dial(&nodes[i]);
+	assert_int_equal(kona_pool_add_node(&pool, (uint64_t)i + 1, "n", sockets), 0);
+}
+
+static uint64_t slab_id(uint64_t index)
+{
+	return 1000 + index;
+}
+
+static struct kona_pool_replica replica_of(uint64_t index, int node, enum kona_pool_state state)
+{
+	struct kona_pool_replica replica = {.node = (uint64_t)node + 1, .state = state};
+
+	assert_int_equal(
+		kona_capability_make(data_node_secret, slab_id(index), 1, replica.capability), 0);
+	return replica;
+}
+
+static int bring_up(void **state)
+{
+	static const struct kona_pool_hooks hooks = {note_lost, close_socket, NULL};
+
+	seed = 0x2545f4914f6cdd1d;
+	lost_count = 0;
+	memset(model, 0, sizeof(model));
+	for (int i = 0; i < NODES; i++)
+		start_node(i);
+	assert_int_equal(kona_pool_init(&pool, SLAB_BYTES, 64, &hooks), 0);
+	for (int i = 0; i < NODES; i++)
+		add_node(i);
+	return 0;
+}
+
+static int take_down(void **state)
+{
+	pool.transport.ops->close(&pool.transport);
+	for (int i = 0; i < NODES; i++)
+		if (started[i])
+			stop_node(i);
+	return 0;
+}
+
+/* All slabs with this many replicas, on nodes 0 .. count - 1. */
+static void grant_all(size_t replicas, bool local)
+{
+	if (local) {
+		int memory = memfd_create("local", MFD_CLOEXEC);
+
+		assert_return_code(ftruncate(memory, SLABS * SLAB_BYTES), errno);
+		kona_pool_attach_local(&pool, 0, SLABS, memory);
+	}
+	for (uint64_t slab = 0; slab < SLABS; slab++) {
+		struct kona_pool_replica set[KONA_POOL_MOST_REPLICAS];
+
+		for (size_t i = 0; i < replicas; i++)
+			set[i] = replica_of(slab, (int)i, KONA_POOL_FULL);
+		assert_int_equal(
+			kona_pool_grant(&pool, slab, slab_id(slab), 1, local, set, replicas), 0);
+	}
+}
+
+/* Writes random lines of up to `most` pages in one call. */
+static void write_some(size_t most)
+{
+	static char contents[300][KONA_PAGE_BYTES];
+	struct kona_dirty_page dirty[300];
+	size_t count = 1 + draw() % most;
+	uint64_t page = draw() % PAGES, wire = 0, calls = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		uint64_t mask = draw() & draw();
+
+		if (draw() % 8 == 0)
+			mask = UINT64_MAX;
+		mask |= UINT64_C(1) << draw() % 64;
+		memset(contents[i], (int)draw(), KONA_PAGE_BYTES);
+		contents[i][draw() % KONA_PAGE_BYTES]++;
+		dirty[i] = (struct kona_dirty_page){page * KONA_PAGE_BYTES, mask, contents[i]};
+		for (unsigned int line = 0; line < 64; line++)
+			if (mask >> line & 1)
+				memcpy(model[page] + line * 64, contents[i] + line * 64, 64);
+		page = (page + (draw() % 4 ? 1 : draw() % PAGES)) % PAGES;
+	}
+	assert_int_equal(
+		pool.transport.ops->write_lines(&pool.transport, dirty, count, &wire, &calls), 0);
+}
+
+static void discard_some(void)
+{
+	uint64_t page = draw() % PAGES, count = 1 + draw() % (PAGES - page);
+
+	assert_int_equal(pool.transport.ops->discard(&pool.transport, page * KONA_PAGE_BYTES,
+						     count * KONA_PAGE_BYTES),
+			 0);
+	memset(model[page], 0, count * KONA_PAGE_BYTES);
+}
+
+static void read_some(size_t most)
+{
+	static char got[200][KONA_PAGE_BYTES * 4];
+	struct kona_read reads[200];
+	size_t count = 1 + draw() % most;
+	uint64_t calls = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		uint64_t pages = 1 + draw() % 4;
+
+		reads[i] = (struct kona_read){draw() % (PAGES - pages) * KONA_PAGE_BYTES, got[i],
+					      pages * KONA_PAGE_BYTES};
+	}
+	assert_int_equal(pool.transport.ops->read(&pool.transport, reads, count, &calls), 0);
+	for (size_t i = 0; i < count; i++)
+		assert_memory_equal(got[i], model[reads[i].offset_bytes / KONA_PAGE_BYTES],
+				    reads[i].size_bytes);
+}
+
+static void read_all(void)
+{
+	static char got[PAGES][KONA_PAGE_BYTES];
+
+	assert_int_equal(kona_transport_read(&pool.transport, 0, got, sizeof(got)), 0);
+	assert_memory_equal(got, model, sizeof(got));
+}
+
+static void use(int rounds)
+{
+	for (int i = 0; i < rounds; i++) {
+		write_some(300);
+		read_some(200);
+		if (i % 16 == 0)
+			discard_some();
+	}
+	read_all();
+}
+
+static void one_replica(void **state)
+{
+	grant_all(1, false);
+	use(60);
+	assert_int_equal(lost_count, 0);
+}
+
+static void three_replicas(void **state)
+{
+	grant_all(3, false);
+	use(40);
+	stop_node(0);
+	use(20);
+	stop_node(2);
+	use(20);
+	assert_int_equal(lost_count, 2);
+}
+
+static void local_and_remote(void **state)
+{
+	grant_all(1, true);
+	use(40);
+	stop_node(0);
+	use(20);
+}
+
+static void the_last_replica(void **state)
+{
+	char page[KONA_PAGE_BYTES] = {1};
+	struct kona_dirty_page dirty = {0, 1, page};
+	uint64_t wire = 0, calls = 0;
+
+	grant_all(2, false);
+	use(10);
+	stop_node(0);
+	stop_node(1);
+	assert_int_equal(kona_transport_read(&pool.transport, 0, page, sizeof(page)), -EIO);
+	assert_int_equal(pool.transport.ops->write_lines(&pool.transport, &dirty, 1, &wire, &calls),
+			 -EIO);
+	/* A slab that was never granted. */
+	assert_int_equal(kona_transport_read(&pool.transport, 63 * SLAB_BYTES, page, 4096), -EIO);
+}
+
+/* The lock of a server is held: it takes bytes, and answers nothing. */
+static void a_silent_node(void **state)
+{
+	uint64_t start_ns, took_ns;
+
+	grant_all(2, false);
+	use(5);
+	pthread_mutex_lock(&nodes[0].server.lock);
+	start_ns = kona_now_ns();
+	use(5);
+	took_ns = kona_now_ns() - start_ns;
+	pthread_mutex_unlock(&nodes[0].server.lock);
+	assert_true(took_ns < UINT64_C(4000000000));
+	use(5);
+	assert_int_equal(lost_count, 1);
+	assert_int_equal(lost[0][0], 1);
+}
+
+static void refused_by_one(void **state)
+{
+	grant_all(2, false);
+	use(5);
+	pthread_mutex_lock(&nodes[1].server.lock);
+	kona_slab_drop(&nodes[1].server.slabs, slab_id(2));
+	pthread_mutex_unlock(&nodes[1].server.lock);
+	use(20);
+	assert_int_equal(lost_count, 1);
+	assert_int_equal(lost[0][0], 2);
+	assert_int_equal(lost[0][1], slab_id(2));
+}
+
+/* Copies slab `index` from one node to the other as the copier does, page by page. */
+static void copy_page(uint64_t index, int from, int to, uint64_t page)
+{
+	char content[KONA_PAGE_BYTES];
+
+	pthread_mutex_lock(&nodes[from].server.lock);
+	memcpy(content,
+	       kona_slab_page(kona_slab_find(&nodes[from].server.slabs, slab_id(index)), page),
+	       sizeof(content));
+	pthread_mutex_unlock(&nodes[from].server.lock);
+	/* What is written now is newer than what was read. */
+	if (draw() % 4 == 0)
+		write_some(4);
+	pthread_mutex_lock(&nodes[to].server.lock);
+	kona_slab_fill(kona_slab_find(&nodes[to].server.slabs, slab_id(index)), page, content);
+	pthread_mutex_unlock(&nodes[to].server.lock);
+}
+
+static void repair(int dead, int source, int fresh, uint64_t version)
+{
+	for (uint64_t slab = 0; slab < SLABS; slab++) {
+		struct kona_pool_replica set[] = {replica_of(slab, source, KONA_POOL_FULL),
+						  replica_of(slab, fresh, KONA_POOL_COPYING)};
+
+		assert_int_equal(kona_pool_set(&pool, slab_id(slab), version, false, set, 2), 0);
+		for (uint64_t page = 0; page < SLAB_PAGES; page++)
+			copy_page(slab, source, fresh, page);
+		pthread_mutex_lock(&nodes[fresh].server.lock);
+		kona_slab_filled(kona_slab_find(&nodes[fresh].server.slabs, slab_id(slab)));
+		pthread_mutex_unlock(&nodes[fresh].server.lock);
+		set[1].state = KONA_POOL_FULL;
+		assert_int_equal(kona_pool_set(&pool, slab_id(slab), version + 1, false, set, 2),
+				 0);
+	}
+}
+
+static void a_replica_joins(void **state)
+{
+	grant_all(2, false);
+	use(10);
+	stop_node(0);
+	use(5);
+	repair(0, 1, 2, 1);
+	use(5);
+	stop_node(1);
+	use(10);
+	/* The first one is back, empty. */
+	start_node(0);
+	add_node(0);
+	repair(1, 2, 0, 3);
+	stop_node(2);
+	use(10);
+}
+
+/* One that is still being copied is not enough. */
+static void a_copy_is_not_a_replica(void **state)
+{
+	struct kona_pool_replica set[2];
+	char page[KONA_PAGE_BYTES];
+
+	grant_all(1, false);
+	use(3);
+	set[0] = replica_of(0, 0, KONA_POOL_FULL);
+	set[1] = replica_of(0, 1, KONA_POOL_COPYING);
+	assert_int_equal(kona_pool_set(&pool, slab_id(0), 1, false, set, 2), 0);
+	/* The same once more, and an older one, change nothing. */
+	assert_int_equal(kona_pool_set(&pool, slab_id(0), 1, false, set, 2), 0);
+	assert_int_equal(kona_pool_set(&pool, slab_id(0), 0, false, set, 0), 0);
+	use(3);
+	/* A set without any full one is not taken. */
+	assert_int_equal(kona_pool_set(&pool, slab_id(0), 2, false, set + 1, 1), -EIO);
+	assert_int_equal(kona_pool_set(&pool, 77, 2, false, set, 2), -ENOENT);
+	stop_node(0);
+	assert_int_equal(kona_transport_read(&pool.transport, 0, page, sizeof(page)), -EIO);
+}
+
+/* Reads from several threads while a node dies; each page tells its number and a version. */
+struct reader {
+	pthread_t thread;
+	uint64_t seed;
+	bool stop;
+	uint64_t reads;
+};
+
+static void *read_on(void *with)
+{
+	struct reader *reader = with;
+
+	while (!kona_load_relaxed(&reader->stop)) { /* relaxed: a test's flag */
+		uint64_t words[2][KONA_PAGE_BYTES / 8], page, calls = 0;
+		struct kona_read reads[2];
+
+		reader->seed = reader->seed * 6364136223846793005u + 1442695040888963407u;
+		page = (reader->seed >> 33) % (PAGES - 1);
+		reads[0] = (struct kona_read){page * KONA_PAGE_BYTES, words[0], KONA_PAGE_BYTES};
+		reads[1] =
+			(struct kona_read){(page + 1) * KONA_PAGE_BYTES, words[1], KONA_PAGE_BYTES};
+		if (pool.transport.ops->read(&pool.transport, reads, 2, &calls) ||
+		    words[0][0] != page || words[1][0] != page + 1)
+			return (void *)"a wrong byte";
+		reader->reads++;
+	}
+	return NULL;
+}
+
+static void readers_survive(void **state)
+{
+	struct reader readers[6] = {0};
+
+	grant_all(2, false);
+	for (uint64_t page = 0; page < PAGES; page++) {
+		uint64_t words[KONA_PAGE_BYTES / 8] = {page}, wire = 0, calls = 0;
+		struct kona_dirty_page dirty = {page * KONA_PAGE_BYTES, 1, (char *)words};
+
+		assert_int_equal(
+			pool.transport.ops->write_lines(&pool.transport, &dirty, 1, &wire, &calls),
+			0);
+	}
+	for (int i = 0; i < 6; i++) {
+		readers[i].seed = (uint64_t)i + 1;
+		pthread_create(&readers[i].thread, NULL, read_on, &readers[i]);
+	}
+	usleep(100000);
+	stop_node(0);
+	usleep(100000);
+	for (int i = 0; i < 6; i++) {
+		void *fault;
+
+		kona_store_relaxed(&readers[i].stop, true); /* relaxed: a test's flag */
+		pthread_join(readers[i].thread, &fault);
+		assert_null(fault);
+		assert_true(readers[i].reads > 10);
+	}
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(one_replica, bring_up, take_down),
+		cmocka_unit_test_setup_teardown(three_replicas, bring_up, take_down),
+		cmocka_unit_test_setup_teardown(local_and_remote, bring_up, take_down),
+		cmocka_unit_test_setup_teardown(the_last_replica, bring_up, take_down),
+		cmocka_unit_test_setup_teardown(a_silent_node, bring_up, take_down),
+		cmocka_unit_test_setup_teardown(refused_by_one, bring_up, take_down),
+		cmocka_unit_test_setup_teardown(a_replica_joins, bring_up, take_down),
+		cmocka_unit_test_setup_teardown(a_copy_is_not_a_replica, bring_up, take_down),
+		cmocka_unit_test_setup_teardown(readers_survive, bring_up, take_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
