@@ -120,7 +120,7 @@ static void turn_away(struct kona_broker *broker)
 	connection = accept4(broker->listener, NULL, NULL, SOCK_CLOEXEC);
 	if (connection >= 0) {
 		hear_hello(connection);
-		if (kona_reply_welcome(connection, -EMFILE, 0, 0, broker->tenants->node_name,
+		if (kona_reply_welcome(connection, -EMFILE, 0, 0, broker->tenants->node_name, -1,
 				       "kona-memd has no descriptor left")) {
 			/* It sees the end of the connection. */
 		}

@@ -6,7 +6,8 @@
  * worth it.
  *
  * State: the connections. Locks: the server's, while requests are served. What can fail: peers.
- * Half a request, or none at all after connecting, is given 10 s; so is a reply that nobody takes.
+ * Half a request is given 10 s, a reply that nobody takes, too; so is, when there are very many, a
+ * connection that has not opened a slab.
  */
 #include "memnode/data-server.h"
 
@@ -26,6 +27,7 @@
 enum {
 	FIRST_ROOM = 4096,
 	MOST_EVENTS = 64,
+	MANY = 1024, /* connections, beyond which idle ones must go */
 	SWEEP_MS = 1000,
 	LEAST_SPIN_NS = 4000,
 	MOST_SPIN_NS = 64000,
@@ -228,7 +230,8 @@ static void sweep(struct kona_data_server *server)
 		next = LIST_NEXT(connection, link);
 		if (now_ns - connection->since_ns < PATIENCE_NS)
 			continue;
-		if (connection->waits_to_send || half || !connection->trusted)
+		if (connection->waits_to_send || half ||
+		    (!connection->trusted && server->connection_count > MANY))
 			end_connection(connection, half ? "half a request, and no more"
 							: "a peer that does not go on");
 	}

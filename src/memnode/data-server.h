@@ -42,8 +42,8 @@ struct kona_data_connection {
 	LIST_ENTRY(kona_data_connection) link;
 	struct kona_data_server *server;
 	int socket;
-	char small[128]; /* the buffer until a slab was opened: room for one OPEN */
-	char *in;	 /* received bytes: small, or owned */
+	_Alignas(8) char small[128]; /* the buffer until a slab was opened: room for an OPEN */
+	char *in;		     /* received bytes: small, or owned */
 	size_t in_room, in_first, in_end;
 	struct kona_slab **handles; /* owned; each slab counts us as a user */
 	uint32_t handle_room;

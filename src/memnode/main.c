@@ -2,10 +2,13 @@
 /*
  * kona-memd: lends this host's memory, and is the broker of the programs on this host.
  *
- *   programs -- Unix socket --> broker -> tenant -> store (memfds)
+ *   programs -- Unix socket --> broker -> tenant, grant, news -> store (memfds)
  *                                           `----> rack client --> worker --> kona-rackd
+ *                                                      `-- orders --.
+ *   programs, nodes elsewhere -- TCP --> data-server --> slab <-- copier
  *
- * The loop thread owns everything; the worker only makes calls. Ends on SIGTERM or SIGINT, or, when
+ * The loop thread owns everything but slabs, which the data server and the copier, with a thread
+ * each, share under a lock (data-server.h). Ends on SIGTERM or SIGINT, or, when
  * it is private, with its owner: at once when the owner died, after the last lease when it left.
  */
 #include <argp.h>
@@ -14,6 +17,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/sysinfo.h>
 
@@ -21,6 +25,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "memnode/broker.h"
+#include "memnode/orders.h"
 #include "wire/pki.h"
 #include "wire/rack.h"
 
@@ -31,12 +36,14 @@ enum {
 	OPTION_OWNER,
 	OPTION_READY,
 	OPTION_PRIVATE,
+	OPTION_DATA,
 };
 
 struct options {
 	const char *socket, *rack, *pki, *private_folder; /* pki: NULL for the default */
 	char name[KONA_BROKER_NAME_BYTES];
 	char domain[KONA_BROKER_NAME_BYTES]; /* "": the name */
+	const char *data;		     /* NULL: serve no other host */
 	uint64_t lend_bytes;
 	mode_t mode;
 	int owner_fd, ready_fd;
@@ -48,6 +55,10 @@ struct daemon {
 	struct kona_unix_listener listener;
 	struct kona_broker broker;
 	struct kona_tenants tenants;
+	struct kona_orders orders;
+	struct kona_data_server server; /* with --data, as what follows */
+	struct kona_copier copier;
+	char endpoint[KONA_RACK_ENDPOINT_BYTES], secret[2 * KONA_RACK_SECRET_BYTES + 1];
 	struct event *owner, *terminate, *interrupt;
 	int owner_left_byte;
 	bool leaving; /* the owner has left: end with the last tenant */
@@ -61,6 +72,7 @@ static const struct argp_option argp_options[] = {
 	{"pki", OPTION_PKI, "FOLDER", 0,
 	 "certificates from kona rack init, for https [" KONA_PKI_DEFAULT "]"},
 	{"name", 'n', "NAME", 0, "name of this node in the rack [the host's]"},
+	{"data", OPTION_DATA, "ADDR:PORT", 0, "serve programs of other hosts at this address"},
 	{"domain", OPTION_DOMAIN, "NAME", 0,
 	 "what fails together: a rack, a power feed [the node]"},
 	{"owner-fd", OPTION_OWNER, "N", 0, "end with the owner of this pipe"},
@@ -105,6 +117,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 		return 0;
 	case OPTION_PKI:
 		o->pki = argument;
+		return 0;
+	case OPTION_DATA:
+		o->data = argument;
 		return 0;
 	case OPTION_DOMAIN:
 		parse_name(o->domain, "--domain", argument, state);
@@ -153,27 +168,110 @@ static json_t *report_leases(void *with)
 	return kona_tenants_leases(&d->tenants);
 }
 
+static void report(void *with, json_t *body)
+{
+	struct daemon *d = with;
+
+	kona_orders_report(&d->orders, body);
+}
+
+static void on_ordered(void *with, const json_t *reply)
+{
+	struct daemon *d = with;
+
+	kona_orders_obey(&d->orders, reply);
+}
+
+/* --- the data endpoint -------------------------------------------------------------------------*/
+
+static int make_secret(struct daemon *d, uint8_t *secret)
+{
+	if (getrandom(secret, KONA_RACK_SECRET_BYTES, 0) != KONA_RACK_SECRET_BYTES)
+		return -EAGAIN;
+	for (size_t i = 0; i < KONA_RACK_SECRET_BYTES; i++)
+		snprintf(d->secret + 2 * i, 3, "%02x", secret[i]);
+	return 0;
+}
+
+static int serve_data(struct daemon *d, int listener)
+{
+	uint8_t secret[KONA_RACK_SECRET_BYTES];
+	int rc = make_secret(d, secret);
+
+	if (!rc)
+		rc = kona_data_server_start(&d->server, listener, secret);
+	if (rc) {
+		close(listener);
+		return rc;
+	}
+	rc = kona_copier_start(&d->copier, &d->server);
+	if (rc) {
+		kona_data_server_stop(&d->server);
+		return rc;
+	}
+	d->tenants.server = d->orders.server = &d->server;
+	d->orders.copier = &d->copier;
+	return 0;
+}
+
+/* Returns false, and has said why, when it cannot. */
+static bool start_data(struct daemon *d)
+{
+	const char *data = d->options.data;
+	unsigned int port;
+	int listener, rc;
+
+	if (!data)
+		return true;
+	listener = kona_dial_listen(data, &port);
+	if (listener < 0) {
+		kona_error("--data %s: %s", data,
+			   listener == -EINVAL	     ? "want ADDRESS:PORT, the address in numbers"
+			   : listener == -EADDRINUSE ? "this port is in use"
+						     : strerror(-listener));
+		return false;
+	}
+	snprintf(d->endpoint, sizeof(d->endpoint), "%.*s:%u", (int)(strrchr(data, ':') - data),
+		 data, port);
+	rc = serve_data(d, listener);
+	if (rc)
+		kona_error("cannot serve data: %s", strerror(-rc));
+	return !rc;
+}
+
+static void stop_data(struct daemon *d)
+{
+	if (!d->tenants.server)
+		return;
+	kona_copier_stop(&d->copier);
+	kona_data_server_stop(&d->server);
+	d->tenants.server = NULL;
+}
+
 static void describe(void *with, json_t *registration)
 {
-	const struct options *o = &((struct daemon *)with)->options;
+	struct daemon *d = with;
 
-	if (o->domain[0])
-		json_object_set_new(registration, "domain", json_string(o->domain));
+	if (d->options.domain[0])
+		json_object_set_new(registration, "domain", json_string(d->options.domain));
+	if (!d->options.data)
+		return;
+	json_object_set_new(registration, "endpoint", json_string(d->endpoint));
+	json_object_set_new(registration, "secret", json_string(d->secret));
+	json_object_set_new(registration, "hosted", kona_orders_hosted(&d->orders));
 }
 
 static void on_ended(void *with, int64_t lease)
 {
 	struct daemon *d = with;
-	struct kona_tenant *t;
+	struct kona_tenant *t = kona_tenants_find(&d->tenants, lease);
 
-	TAILQ_FOREACH (t, &d->tenants.list, link)
-		if (t->lease == lease && t->connection >= 0) {
-			kona_error("the rack has ended the lease of %s (pid %d): this host was cut "
-				   "off for too long",
-				   t->program, (int)t->pid);
-			kona_tenant_end(t);
-			return;
-		}
+	if (!t)
+		return;
+	kona_error(
+		"the rack has ended the lease of %s (pid %d): this host was cut off for too long",
+		t->program, (int)t->pid);
+	kona_tenant_end(t);
 }
 
 /* Ready means: a program that connects now gets an answer that will not change by waiting. */
@@ -231,9 +329,13 @@ static void on_signal(evutil_socket_t signal, short what, void *with)
 static int start_loop(struct daemon *d)
 {
 	d->base = event_base_new();
-	if (!d->base || kona_tenants_init(&d->tenants, d->base))
+	if (!d->base || kona_tenants_init(&d->tenants, d->base) ||
+	    kona_orders_init(&d->orders, &d->tenants))
 		return -ENOMEM;
+	d->tenants.orders = &d->orders;
 	d->tenants.node_name = d->options.name;
+	/* What a node lends to its own programs only, they must get from it. */
+	d->tenants.networked = d->options.data || !d->options.lend_bytes;
 	d->tenants.gone = on_gone;
 	d->tenants.with = d;
 	d->terminate = evsignal_new(d->base, SIGTERM, on_signal, d);
@@ -254,6 +356,8 @@ static void stop_loop(struct daemon *d)
 	for (size_t i = 0; i < KONA_ARRAY_LEN(events); i++)
 		if (events[i])
 			event_free(events[i]);
+	kona_orders_free(&d->orders);
+	kona_peers_free(&d->tenants.peers);
 	if (d->base)
 		event_base_free(d->base);
 }
@@ -264,14 +368,19 @@ static int serve(struct daemon *d)
 	const struct kona_rack_client_hooks hooks = {.leases = report_leases,
 						     .describe = describe,
 						     .ended = on_ended,
+						     .report = report,
+						     .ordered = on_ordered,
 						     .first_try = on_first_try,
 						     .with = d};
 	int rc = start_loop(d);
 
 	if (!rc)
 		rc = kona_broker_start(&d->broker, d->base, &d->tenants, d->listener.descriptor);
-	if (rc) {
+	if (rc)
 		kona_error("cannot start: %s", strerror(-rc));
+	if (rc || !start_data(d)) {
+		if (!rc)
+			kona_broker_stop(&d->broker);
 		stop_loop(d);
 		return 1;
 	}
@@ -288,6 +397,7 @@ static int serve(struct daemon *d)
 		kona_tenants_end_all(&d->tenants);
 		kona_rack_client_leave(d->tenants.rack);
 	}
+	stop_data(d);
 	stop_loop(d);
 	return rc ? 1 : 0;
 }

@@ -100,8 +100,7 @@ static void send_beat(struct kona_rack_client *client)
 	snprintf(job->path, sizeof(job->path), "/v1/nodes/%" PRId64 "/heartbeat", client->node);
 	json_decref(job->body);
 	job->body = json_object();
-	if (client->hooks.report)
-		client->hooks.report(client->hooks.with, job->body);
+	client->hooks.report(client->hooks.with, job->body);
 	job->deadline_ns = kona_now_ns() + KONA_RACK_CALL_MS * MS;
 	client->next_beat_ns = kona_now_ns() + KONA_RACK_HEARTBEAT_MS * MS;
 	send_job(client, job);
@@ -218,10 +217,10 @@ static void beat_done(struct kona_rack_client *client, int rc, const json_t *rep
 		      const char *text)
 {
 	int64_t epoch = 0;
+	bool known = !rc && !read_integer(reply, "epoch", 0, &epoch) && epoch == client->epoch;
 
-	if (client->hooks.ordered)
-		client->hooks.ordered(client->hooks.with, rc ? NULL : reply);
-	if (!rc && !read_integer(reply, "epoch", 0, &epoch) && epoch == client->epoch)
+	client->hooks.ordered(client->hooks.with, known ? reply : NULL);
+	if (known)
 		return;
 	client->registered = false;
 	/* Answered, but by one that does not know us as we are: no need to wait. */
@@ -294,6 +293,11 @@ void kona_rack_client_hurry(struct kona_rack_client *client)
 {
 	client->next_beat_ns = 0;
 	pump(client);
+}
+
+int64_t kona_rack_client_node(const struct kona_rack_client *client)
+{
+	return client->node;
 }
 
 void kona_rack_client_resync(struct kona_rack_client *client)

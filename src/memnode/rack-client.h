@@ -51,7 +51,7 @@ struct kona_rack_client_hooks {
 	/* The controller has ended this lease: its program has lost its memory. */
 	void (*ended)(void *with, int64_t lease);
 	/*
-	 * The data plane's part of a heartbeat; both NULL where there is none. report adds dropped,
+	 * The data plane's part of a heartbeat. report adds dropped,
 	 * copied, taken and lost to the body, ordered gets the answer with drop, replicate and sets
 	 * (see wire/rack.h), or NULL when none came: then the next heartbeat must carry the same
 	 * reports again. One heartbeat is under way at a time.
@@ -89,6 +89,9 @@ void kona_rack_client_hurry(struct kona_rack_client *client);
 
 /* Something went wrong that only a new registration puts right. */
 void kona_rack_client_resync(struct kona_rack_client *client);
+
+/* Of this node; 0 until the first registration. */
+int64_t kona_rack_client_node(const struct kona_rack_client *client);
 
 /* 0 until the first registration. */
 uint64_t kona_rack_client_slab_bytes(const struct kona_rack_client *client);

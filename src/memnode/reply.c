@@ -10,7 +10,6 @@
 #include <sys/socket.h>
 
 #include "base/unix.h"
-#include "wire/broker.h"
 
 static struct kona_broker_header make_header(enum kona_broker_type type)
 {
@@ -18,7 +17,7 @@ static struct kona_broker_header make_header(enum kona_broker_type type)
 }
 
 int kona_reply_welcome(int connection, int status, int64_t lease, uint64_t slab_bytes,
-		       const char *node, const char *text)
+		       const char *node, int news, const char *text)
 {
 	struct kona_broker_welcome welcome = {.header = make_header(KONA_BROKER_WELCOME),
 					      .status = status};
@@ -30,7 +29,7 @@ int kona_reply_welcome(int connection, int status, int64_t lease, uint64_t slab_
 		welcome.lease_id = (uint64_t)lease;
 		welcome.slab_bytes = slab_bytes;
 	}
-	return kona_unix_send(connection, &welcome, sizeof(welcome), -1, MSG_DONTWAIT);
+	return kona_unix_send(connection, &welcome, sizeof(welcome), news, MSG_DONTWAIT);
 }
 
 int kona_reply_held(int connection, int status)
@@ -40,8 +39,8 @@ int kona_reply_held(int connection, int status)
 	return kona_unix_send(connection, &held, sizeof(held), -1, MSG_DONTWAIT);
 }
 
-int kona_reply_granted(int connection, int status, const int64_t *slabs, uint32_t count,
-		       int descriptor, const char *text)
+int kona_reply_granted(int connection, int status, const struct kona_broker_slab *slabs,
+		       uint32_t count, int descriptor, const char *text)
 {
 	struct kona_broker_granted granted = {.header = make_header(KONA_BROKER_GRANTED),
 					      .status = status};
@@ -52,6 +51,17 @@ int kona_reply_granted(int connection, int status, const int64_t *slabs, uint32_
 	}
 	granted.count = count;
 	for (uint32_t i = 0; i < count; i++)
-		granted.slab_ids[i] = (uint64_t)slabs[i];
+		granted.slabs[i] = slabs[i];
 	return kona_unix_send(connection, &granted, sizeof(granted), descriptor, MSG_DONTWAIT);
+}
+
+int kona_reply_linked(int connection, int status, const char *node, int socket, const char *text)
+{
+	struct kona_broker_linked linked = {.header = make_header(KONA_BROKER_LINKED),
+					    .status = status};
+
+	snprintf(linked.node, sizeof(linked.node), "%s", node);
+	if (status)
+		snprintf(linked.text, sizeof(linked.text), "%s", text);
+	return kona_unix_send(connection, &linked, sizeof(linked), socket, MSG_DONTWAIT);
 }

@@ -9,12 +9,17 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
+#include "wire/broker.h"
 
 KONA_MUST_CHECK int kona_reply_welcome(int connection, int status, int64_t lease,
-				       uint64_t slab_bytes, const char *node, const char *text);
+				       uint64_t slab_bytes, const char *node, int news,
+				       const char *text);
 KONA_MUST_CHECK int kona_reply_held(int connection, int status);
-/* The descriptor goes along when status is 0. */
-KONA_MUST_CHECK int kona_reply_granted(int connection, int status, const int64_t *slabs,
-				       uint32_t count, int descriptor, const char *text);
+/* The descriptor, unless it is negative, goes along when status is 0. */
+KONA_MUST_CHECK int kona_reply_granted(int connection, int status,
+				       const struct kona_broker_slab *slabs, uint32_t count,
+				       int descriptor, const char *text);
+KONA_MUST_CHECK int kona_reply_linked(int connection, int status, const char *node, int socket,
+				      const char *text);
 
 #endif

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Tenants: leases, grants, held descriptors, and the return of it all.
+ * Tenants: leases, held descriptors, and the return of it all. Grants: grant.c.
  *
- * Memory is made before the controller is asked for it: so a controller's grant never goes to
- * waste for want of a descriptor. It is given back step by step, so that the end of a large tenant
+ * Memory is given back step by step, so that the end of a large tenant
  * does not make the others wait. Only when all of it is back does the controller hear of the end.
  *
  * State: the list. No locks: the loop's thread. What can fail: descriptors, memory, the controller;
@@ -20,6 +19,7 @@
 
 #include "base/log.h"
 #include "base/units.h"
+#include "memnode/news.h"
 #include "memnode/reply.h"
 #include "wire/rack.h"
 
@@ -62,7 +62,7 @@ static int hold(struct kona_tenant *tenant, int fd)
 	return 0;
 }
 
-static void ask_rack(struct kona_tenant *tenant, json_t *body, kona_rack_done *done)
+void kona_tenant_ask(struct kona_tenant *tenant, json_t *body, kona_rack_done *done)
 {
 	tenant->job.method = "POST";
 	tenant->job.body = body;
@@ -70,13 +70,9 @@ static void ask_rack(struct kona_tenant *tenant, json_t *body, kona_rack_done *d
 	kona_rack_client_submit(tenant->all->rack, &tenant->job);
 }
 
-static struct kona_tenant *tenant_of(struct kona_rack_job *job)
+void kona_tenant_reclaim(struct kona_tenant *tenant)
 {
-	return (struct kona_tenant *)((char *)job - offsetof(struct kona_tenant, job));
-}
-
-static void start_reclaim(struct kona_tenant *tenant)
-{
+	kona_tenant_unlend(tenant);
 	for (size_t i = 0; i < tenant->hold_count; i++)
 		close(tenant->holds[i]);
 	tenant->hold_count = 0;
@@ -84,10 +80,26 @@ static void start_reclaim(struct kona_tenant *tenant)
 	event_active(tenant->all->reclaim, EV_TIMEOUT, 0);
 }
 
+static int welcome(struct kona_tenant *tenant, int status, const char *text)
+{
+	int theirs = -1, rc;
+
+	if (!status) {
+		status = kona_news_open(tenant, &theirs);
+		text = "kona-memd has no descriptor left";
+	}
+	rc = kona_reply_welcome(tenant->connection, status, tenant->lease,
+				kona_rack_client_slab_bytes(tenant->all->rack),
+				tenant->all->node_name, theirs, text);
+	if (theirs >= 0)
+		close(theirs);
+	return rc;
+}
+
 /* The lease was asked for. */
 static void open_done(struct kona_rack_job *job, int rc, const json_t *reply, const char *text)
 {
-	struct kona_tenant *tenant = tenant_of(job);
+	struct kona_tenant *tenant = kona_tenant_of(job);
 
 	tenant->state = KONA_TENANT_NEW;
 	if (!rc) {
@@ -101,10 +113,8 @@ static void open_done(struct kona_rack_job *job, int rc, const json_t *reply, co
 		}
 	}
 	if (tenant->connection < 0)
-		start_reclaim(tenant);
-	else if (kona_reply_welcome(tenant->connection, rc, tenant->lease,
-				    kona_rack_client_slab_bytes(tenant->all->rack),
-				    tenant->all->node_name, text))
+		kona_tenant_reclaim(tenant);
+	else if (welcome(tenant, rc, text))
 		kona_tenant_end(tenant);
 }
 
@@ -125,99 +135,10 @@ static int open_lease(struct kona_tenant *tenant, const struct kona_broker_hello
 			 (json_int_t)tenant->uid, "program", tenant->program, "limit_bytes",
 			 (json_int_t)tenant->limit_bytes);
 	if (!body)
-		return kona_reply_welcome(tenant->connection, -ENOMEM, 0, 0, tenant->all->node_name,
-					  "kona-memd is out of memory");
+		return welcome(tenant, -ENOMEM, "kona-memd is out of memory");
 	tenant->state = KONA_TENANT_OPENING;
 	snprintf(tenant->job.path, sizeof(tenant->job.path), "/v1/leases");
-	ask_rack(tenant, body, open_done);
-	return 0;
-}
-
-/* Reads the slabs of a grant into the tenant's list, which has room. */
-static int take_slabs(struct kona_tenant *tenant, const json_t *reply)
-{
-	const json_t *list = json_object_get(reply, "slabs");
-	int64_t *into = tenant->slabs + tenant->slab_count;
-
-	if (json_array_size(list) != tenant->pending_slabs)
-		return -EPROTO;
-	for (size_t i = 0; i < tenant->pending_slabs; i++) {
-		into[i] = json_integer_value(json_object_get(json_array_get(list, i), "slab"));
-		if (into[i] <= 0 || into[i] >= KONA_RACK_MOST_VALUE)
-			return -EPROTO;
-	}
-	return 0;
-}
-
-static void grant_done(struct kona_rack_job *job, int rc, const json_t *reply, const char *text)
-{
-	struct kona_tenant *tenant = tenant_of(job);
-	uint32_t count = tenant->pending_slabs;
-	const int64_t *slabs = tenant->slabs + tenant->slab_count;
-	int fd = -1;
-
-	tenant->state = KONA_TENANT_OPEN;
-	if (!rc && take_slabs(tenant, reply)) {
-		rc = -EPROTO;
-		text = "the rack controller's grant makes no sense";
-	}
-	if (rc) {
-		close(tenant->pending.descriptor);
-	} else {
-		fd = tenant->pending.descriptor;
-		tenant->memory[tenant->memory_count++] = tenant->pending;
-		tenant->slab_count += count;
-	}
-	if (tenant->connection < 0)
-		start_reclaim(tenant);
-	else if (kona_reply_granted(tenant->connection, rc, slabs, count, fd, text))
-		kona_tenant_end(tenant);
-}
-
-/* Room for one more memory and count more slabs, and the memory itself. */
-static int prepare_grant(struct kona_tenant *tenant, uint32_t count)
-{
-	struct kona_memory *memory =
-		reallocarray(tenant->memory, tenant->memory_count + 1, sizeof(*tenant->memory));
-	int64_t *slabs;
-
-	if (!memory)
-		return -ENOMEM;
-	tenant->memory = memory;
-	slabs = reallocarray(tenant->slabs, tenant->slab_count + count, sizeof(*slabs));
-	if (!slabs)
-		return -ENOMEM;
-	tenant->slabs = slabs;
-	return kona_memory_make(count * kona_rack_client_slab_bytes(tenant->all->rack),
-				&tenant->pending);
-}
-
-static int grant(struct kona_tenant *tenant, uint32_t count)
-{
-	json_t *body = NULL;
-	int64_t have;
-	int rc;
-
-	if (tenant->state != KONA_TENANT_OPEN)
-		return -EPROTO;
-	rc = prepare_grant(tenant, count);
-	if (rc)
-		return kona_reply_granted(tenant->connection, rc, NULL, 0, -1,
-					  rc == -EMFILE || rc == -ENFILE
-						  ? "kona-memd has no descriptor left"
-						  : "kona-memd has no memory left");
-	have = tenant->slab_count ? tenant->slabs[tenant->slab_count - 1] : 0;
-	body = json_pack("{s:I, s:I}", "count", (json_int_t)count, "have", (json_int_t)have);
-	if (!body) {
-		close(tenant->pending.descriptor);
-		return kona_reply_granted(tenant->connection, -ENOMEM, NULL, 0, -1,
-					  "kona-memd has no memory left");
-	}
-	tenant->pending_slabs = count;
-	tenant->state = KONA_TENANT_GRANTING;
-	snprintf(tenant->job.path, sizeof(tenant->job.path), "/v1/leases/%" PRId64 "/slabs",
-		 tenant->lease);
-	ask_rack(tenant, body, grant_done);
+	kona_tenant_ask(tenant, body, open_done);
 	return 0;
 }
 
@@ -237,8 +158,10 @@ int kona_tenant_request(struct kona_tenant *tenant, const union kona_broker_requ
 		}
 	} else if (request->header.type == KONA_BROKER_HELLO) {
 		rc = open_lease(tenant, &request->hello);
+	} else if (request->header.type == KONA_BROKER_LINK) {
+		rc = kona_tenant_link(tenant, request->link.node);
 	} else {
-		rc = grant(tenant, request->grant.count);
+		rc = kona_tenant_grant(tenant, request->grant.count);
 	}
 	if (passed >= 0)
 		close(passed);
@@ -254,9 +177,13 @@ void kona_tenant_end(struct kona_tenant *tenant)
 	tenant->event = NULL;
 	close(tenant->connection);
 	tenant->connection = -1;
+	kona_news_close(tenant);
+	if (tenant->dial)
+		kona_dial_cancel(tenant->dial);
+	tenant->dial = NULL;
 	/* While the controller is asked, its answer goes on from here. */
 	if (tenant->state != KONA_TENANT_OPENING && tenant->state != KONA_TENANT_GRANTING)
-		start_reclaim(tenant);
+		kona_tenant_reclaim(tenant);
 }
 
 static void free_tenant(struct kona_tenant *tenant)
@@ -274,7 +201,7 @@ static void free_tenant(struct kona_tenant *tenant)
 
 static void left(struct kona_rack_job *job, int rc, const json_t *reply, const char *text)
 {
-	struct kona_tenant *tenant = tenant_of(job);
+	struct kona_tenant *tenant = kona_tenant_of(job);
 
 	/* A controller that did not hear of the end learns it from the next registration. */
 	if (rc)
@@ -348,22 +275,35 @@ json_t *kona_tenants_leases(struct kona_tenants *all)
 	struct kona_tenant *tenant;
 
 	TAILQ_FOREACH (tenant, &all->list, link) {
-		json_t *slabs;
+		json_t *slabs, *remote;
 
 		if (!tenant->lease || tenant->state == KONA_TENANT_LEAVING)
 			continue;
 		slabs = json_array();
+		remote = json_array();
 		for (size_t i = 0; i < tenant->slab_count; i++)
-			json_array_append_new(slabs, json_integer(tenant->slabs[i]));
-		json_array_append_new(
-			list, json_pack("{s:I, s:I, s:i, s:I, s:s, s:I, s:o}", "lease",
-					(json_int_t)tenant->lease, "request",
-					(json_int_t)kona_rack_client_request(all->rack), "pid",
-					(int)tenant->pid, "uid", (json_int_t)tenant->uid, "program",
-					tenant->program, "limit_bytes",
-					(json_int_t)tenant->limit_bytes, "slabs", slabs));
+			json_array_append_new(tenant->slabs[i].remote ? remote : slabs,
+					      json_integer(tenant->slabs[i].id));
+		json_array_append_new(list,
+				      json_pack("{s:I, s:I, s:i, s:I, s:s, s:I, s:o, s:o}", "lease",
+						(json_int_t)tenant->lease, "request",
+						(json_int_t)kona_rack_client_request(all->rack),
+						"pid", (int)tenant->pid, "uid",
+						(json_int_t)tenant->uid, "program", tenant->program,
+						"limit_bytes", (json_int_t)tenant->limit_bytes,
+						"slabs", slabs, "remote", remote));
 	}
 	return list;
+}
+
+struct kona_tenant *kona_tenants_find(struct kona_tenants *all, int64_t lease)
+{
+	struct kona_tenant *tenant;
+
+	TAILQ_FOREACH (tenant, &all->list, link)
+		if (lease > 0 && tenant->lease == lease && tenant->connection >= 0)
+			return tenant;
+	return NULL;
 }
 
 struct kona_tenant *kona_tenant_new(struct kona_tenants *all, int connection)

@@ -2,7 +2,7 @@
 /*
  * A tenant: one program's connection and lease, from its first packet until its memory is back.
  *
- *   NEW -hello-> OPENING -> OPEN <-grant-> GRANTING
+ *   NEW -hello-> OPENING -> OPEN <-grant-> GRANTING, OPEN <-link-> LINKING
  *     every state -end of the connection-> RECLAIMING -> LEAVING -> freed
  *
  * A tenant whose connection ends while the controller is asked keeps its state until the answer.
@@ -12,6 +12,9 @@
 
 #include <sys/types.h>
 
+#include "memnode/data-server.h"
+#include "memnode/dial.h"
+#include "memnode/peers.h"
 #include "memnode/rack-client.h"
 #include "memnode/store.h"
 #include "wire/broker-check.h"
@@ -21,6 +24,7 @@ enum kona_tenant_state {
 	KONA_TENANT_OPENING,  /* the controller is asked for a lease */
 	KONA_TENANT_OPEN,     /* has a lease */
 	KONA_TENANT_GRANTING, /* the controller is asked for slabs */
+	KONA_TENANT_LINKING,  /* a connection to another node is being made */
 	KONA_TENANT_RECLAIMING,
 	KONA_TENANT_LEAVING, /* the controller is told of the end */
 };
@@ -36,8 +40,21 @@ struct kona_tenants {
 	struct kona_broker *broker; /* whose events watch the connections */
 	struct event *reclaim;	    /* active while a tenant is RECLAIMING */
 	const char *node_name;
-	void (*gone)(void *with); /* a tenant was freed */
+	struct kona_peers peers;	 /* the nodes that were named to us. Owned */
+	struct kona_orders *orders;	 /* reports go there */
+	struct kona_data_server *server; /* NULL: none */
+	bool networked;			 /* programs of this host may use memory of others */
+	void (*gone)(void *with);	 /* a tenant was freed */
 	void *with;
+};
+
+/* A slab of a tenant, here in shared memory or elsewhere. */
+struct kona_tenant_slab {
+	int64_t id;
+	bool local;
+	bool remote;	   /* has, or has had, replicas elsewhere */
+	int descriptor;	   /* local: the memory that it stands in. Lent */
+	uint64_t at_bytes; /* local: its place there */
 };
 
 struct kona_tenant {
@@ -50,14 +67,18 @@ struct kona_tenant {
 	uid_t uid;
 	char program[KONA_BROKER_NAME_BYTES];
 	uint64_t limit_bytes;
-	int64_t lease;		    /* 0: none */
-	struct kona_memory *memory; /* owned, one per grant */
-	int64_t *slabs;		    /* owned, in the order of their granting */
-	int *holds;		    /* owned descriptors */
+	int64_t lease;			/* 0: none */
+	struct kona_memory *memory;	/* owned, one per grant */
+	struct kona_tenant_slab *slabs; /* owned, in the order of their granting */
+	int *holds;			/* owned descriptors */
 	size_t memory_count, slab_count, hold_count;
 	struct kona_memory pending; /* GRANTING: made, not yet granted */
 	uint32_t pending_slabs;
 	struct kona_rack_job job; /* OPENING, GRANTING, LEAVING */
+	struct event *news_event; /* NULL: no news socket. Owned, as is the next */
+	int news;
+	struct kona_dial *dial; /* LINKING */
+	int64_t dialled;	/* node */
 };
 
 KONA_MUST_CHECK int kona_tenants_init(struct kona_tenants *all, struct event_base *base);
@@ -68,6 +89,15 @@ void kona_tenants_end_all(struct kona_tenants *all);
 /* All live leases as JSON, for a registration. */
 json_t *kona_tenants_leases(struct kona_tenants *all);
 
+/* The tenant with this lease; NULL: none, or it has ended. */
+struct kona_tenant *kona_tenants_find(struct kona_tenants *all, int64_t lease);
+
+/* NULL: it has no such slab. */
+struct kona_tenant_slab *kona_tenant_slab(struct kona_tenant *tenant, uint64_t id);
+
+/* A local slab that its tenant does not use any more: its memory goes back. */
+void kona_tenants_drop(struct kona_tenants *all, uint64_t slab);
+
 /* Takes over the connection. NULL without memory. */
 struct kona_tenant *kona_tenant_new(struct kona_tenants *all, int connection);
 
@@ -77,6 +107,25 @@ struct kona_tenant *kona_tenant_new(struct kona_tenants *all, int connection);
  */
 KONA_MUST_CHECK int kona_tenant_request(struct kona_tenant *tenant,
 					const union kona_broker_request *request, int passed);
+
+/* --- grant.c: the tenant's own ---------------------------------------------------------------- */
+
+/* Asks the controller for slabs, or another node for a link. The reply comes later. */
+KONA_MUST_CHECK int kona_tenant_grant(struct kona_tenant *tenant, uint32_t count);
+KONA_MUST_CHECK int kona_tenant_link(struct kona_tenant *tenant, uint64_t node);
+
+/* Others cannot copy its slabs any more: their memory is about to go. */
+void kona_tenant_unlend(struct kona_tenant *tenant);
+
+/* tenant.c, for grant.c: submits a job; the answer of the controller has come, but the tenant has
+ * ended meanwhile. */
+void kona_tenant_ask(struct kona_tenant *tenant, json_t *body, kona_rack_done *done);
+void kona_tenant_reclaim(struct kona_tenant *tenant);
+
+static inline struct kona_tenant *kona_tenant_of(struct kona_rack_job *job)
+{
+	return KONA_CONTAINER(job, struct kona_tenant, job);
+}
 
 /* The connection has ended, or must. */
 void kona_tenant_end(struct kona_tenant *tenant);

@@ -8,6 +8,7 @@
 #include "runtime/broker.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -55,13 +56,13 @@ static int as_error(int32_t status)
 	return status < 0 && status > -4096 ? status : -EPROTO;
 }
 
-static int check_welcome(const struct kona_broker_welcome *welcome)
+static int check_welcome(const struct kona_broker_welcome *welcome, int news)
 {
 	uint64_t slab = welcome->slab_bytes;
 
 	if (welcome->status)
 		return as_error(welcome->status);
-	if (slab < LEAST_SLAB_BYTES || slab > MOST_SLAB_BYTES || slab & (slab - 1))
+	if (news < 0 || slab < LEAST_SLAB_BYTES || slab > MOST_SLAB_BYTES || slab & (slab - 1))
 		return -EPROTO;
 	return 0;
 }
@@ -73,7 +74,7 @@ int kona_broker_open(struct kona_broker *broker, const char *path, uint64_t limi
 					  .remote_limit_bytes = limit_bytes,
 					  .pid = (uint32_t)getpid()};
 	struct kona_broker_welcome welcome;
-	int descriptor, stray = -1, rc;
+	int descriptor, news = -1, rc;
 
 	rc = kona_unix_connect(path, SOCK_SEQPACKET, &descriptor);
 	if (rc)
@@ -83,19 +84,21 @@ int kona_broker_open(struct kona_broker *broker, const char *path, uint64_t limi
 	rc = kona_unix_send(descriptor, &hello, sizeof(hello), -1, 0);
 	if (!rc)
 		rc = receive_packet(descriptor, KONA_BROKER_WELCOME, &welcome, sizeof(welcome),
-				    &stray);
-	if (stray >= 0)
-		syscall(SYS_close, stray);
+				    &news);
 	if (!rc) {
-		rc = check_welcome(&welcome);
+		rc = check_welcome(&welcome, news);
 		memcpy(ret_text, welcome.text, KONA_BROKER_TEXT_BYTES);
 		ret_text[KONA_BROKER_TEXT_BYTES - 1] = '\0';
 	}
 	if (rc) {
+		if (news >= 0)
+			syscall(SYS_close, news);
 		kona_os_close(descriptor);
 		return rc;
 	}
-	*broker = (struct kona_broker){.socket = descriptor, .slab_bytes = welcome.slab_bytes};
+	*broker = (struct kona_broker){.socket = descriptor,
+				       .news = kona_os_raise(news),
+				       .slab_bytes = welcome.slab_bytes};
 	memcpy(broker->node, welcome.node, sizeof(broker->node) - 1);
 	pthread_mutex_init(&broker->lock, NULL);
 	return 0;
@@ -118,44 +121,106 @@ int kona_broker_hold(struct kona_broker *broker, int descriptor)
 	return rc;
 }
 
+bool kona_broker_is_slab(const struct kona_broker_slab *slab)
+{
+	if (!slab->id || slab->local > 1 || slab->replica_count > KONA_BROKER_MOST_REPLICAS)
+		return false;
+	for (uint32_t i = 0; i < slab->replica_count; i++)
+		if (!slab->replicas[i].node || (slab->replicas[i].state != KONA_BROKER_FULL &&
+						slab->replicas[i].state != KONA_BROKER_COPYING))
+			return false;
+	return slab->local || slab->replica_count;
+}
+
 /* The grant must be what was asked for: a short one would be lost data later. */
 static int check_grant(const struct kona_broker *broker, const struct kona_broker_granted *granted,
 		       uint32_t count, int descriptor)
 {
 	struct stat status;
+	uint64_t local = 0;
 
 	if (granted->status)
 		return as_error(granted->status);
-	if (granted->count != count || descriptor < 0)
+	if (granted->count != count)
 		return -EPROTO;
+	for (uint32_t i = 0; i < count; i++) {
+		if (!kona_broker_is_slab(&granted->slabs[i]))
+			return -EPROTO;
+		local += granted->slabs[i].local;
+	}
+	if (!local != (descriptor < 0))
+		return -EPROTO;
+	if (!local)
+		return 0;
 	if (fstat(descriptor, &status))
 		return -errno;
-	return (uint64_t)status.st_size == count * broker->slab_bytes ? 0 : -EPROTO;
+	return (uint64_t)status.st_size == local * broker->slab_bytes ? 0 : -EPROTO;
 }
 
-int kona_broker_grant(struct kona_broker *broker, uint32_t count, int *ret_descriptor,
-		      char *ret_text)
+int kona_broker_grant(struct kona_broker *broker, uint32_t count,
+		      struct kona_broker_granted *ret_granted, int *ret_descriptor)
 {
 	struct kona_broker_grant grant = {.header = make_header(KONA_BROKER_GRANT), .count = count};
-	struct kona_broker_granted granted;
 	int descriptor = -1, rc;
 
 	pthread_mutex_lock(&broker->lock);
 	rc = kona_unix_send(broker->socket, &grant, sizeof(grant), -1, 0);
 	if (!rc)
-		rc = receive_packet(broker->socket, KONA_BROKER_GRANTED, &granted, sizeof(granted),
-				    &descriptor);
+		rc = receive_packet(broker->socket, KONA_BROKER_GRANTED, ret_granted,
+				    sizeof(*ret_granted), &descriptor);
 	pthread_mutex_unlock(&broker->lock);
 	if (rc)
 		return rc;
-	rc = check_grant(broker, &granted, count, descriptor);
+	ret_granted->text[KONA_BROKER_TEXT_BYTES - 1] = '\0';
+	rc = check_grant(broker, ret_granted, count, descriptor);
 	if (rc) {
 		if (descriptor >= 0)
 			syscall(SYS_close, descriptor);
-		memcpy(ret_text, granted.text, KONA_BROKER_TEXT_BYTES);
-		ret_text[KONA_BROKER_TEXT_BYTES - 1] = '\0';
 		return rc;
 	}
-	*ret_descriptor = kona_os_raise(descriptor);
+	*ret_descriptor = descriptor < 0 ? -1 : kona_os_raise(descriptor);
 	return 0;
+}
+
+int kona_broker_link_locked(struct kona_broker *broker, uint64_t node, char *ret_name)
+{
+	struct kona_broker_link link = {.header = make_header(KONA_BROKER_LINK), .node = node};
+	struct kona_broker_linked linked;
+	int descriptor = -1, rc;
+
+	rc = kona_unix_send(broker->socket, &link, sizeof(link), -1, 0);
+	if (!rc)
+		rc = receive_packet(broker->socket, KONA_BROKER_LINKED, &linked, sizeof(linked),
+				    &descriptor);
+	if (rc)
+		return rc;
+	if (!linked.status && descriptor >= 0) {
+		memcpy(ret_name, linked.node, KONA_BROKER_NAME_BYTES);
+		ret_name[KONA_BROKER_NAME_BYTES - 1] = '\0';
+		return kona_os_raise(descriptor);
+	}
+	if (descriptor >= 0)
+		syscall(SYS_close, descriptor);
+	return as_error(linked.status);
+}
+
+int kona_broker_link(struct kona_broker *broker, uint64_t node, char *ret_name)
+{
+	int rc;
+
+	pthread_mutex_lock(&broker->lock);
+	rc = kona_broker_link_locked(broker, node, ret_name);
+	pthread_mutex_unlock(&broker->lock);
+	return rc;
+}
+
+void kona_broker_report(const struct kona_broker *broker, enum kona_broker_type type, uint64_t slab,
+			uint64_t value)
+{
+	const struct kona_broker_report report = {
+		.header = make_header((uint16_t)type), .slab = slab, .value = value};
+
+	if (kona_unix_send(broker->news, &report, sizeof(report), -1, MSG_DONTWAIT)) {
+		/* What is not taken is sent again; what is lost shows again when it is used. */
+	}
 }

@@ -7,13 +7,15 @@
 #define KONA_RUNTIME_BROKER_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/compiler.h"
 #include "wire/broker.h"
 
 struct kona_broker {
-	int socket;	      /* Immutable after open. Owned */
+	int socket;	      /* Immutable after open. Owned, as is the next */
+	int news;	      /* Immutable after open */
 	pthread_mutex_t lock; /* one request at a time; after the region lock (space.h) */
 	uint64_t slab_bytes;  /* Immutable after open */
 	char node[KONA_BROKER_NAME_BYTES]; /* Immutable after open */
@@ -31,8 +33,27 @@ KONA_MUST_CHECK int kona_broker_open(struct kona_broker *broker, const char *pat
 /* Has the node keep a copy of the descriptor until the lease ends. */
 KONA_MUST_CHECK int kona_broker_hold(struct kona_broker *broker, int descriptor);
 
-/* Asks for slabs; *ret_descriptor is a memfd of count * slab_bytes, the caller's. */
+/*
+ * Asks for slabs. *ret_granted tells where they stand, *ret_descriptor is the memfd of those that
+ * are local, the caller's; -1: none is.
+ */
 KONA_MUST_CHECK int kona_broker_grant(struct kona_broker *broker, uint32_t count,
-				      int *ret_descriptor, char *ret_text);
+				      struct kona_broker_granted *ret_granted, int *ret_descriptor);
+
+/*
+ * Has the node connect to another one's data endpoint. Returns the socket, the caller's, and the
+ * other node's name in ret_name (KONA_BROKER_NAME_BYTES); or -errno. The _locked one: the caller
+ * holds the lock.
+ */
+KONA_MUST_CHECK int kona_broker_link(struct kona_broker *broker, uint64_t node, char *ret_name);
+KONA_MUST_CHECK int kona_broker_link_locked(struct kona_broker *broker, uint64_t node,
+					    char *ret_name);
+
+/* Does this describe a slab that can be used? */
+bool kona_broker_is_slab(const struct kona_broker_slab *slab);
+
+/* Tells of news (wire/broker.h): TAKEN or LOST. Does not block; what does not fit is dropped. */
+void kona_broker_report(const struct kona_broker *broker, enum kona_broker_type type, uint64_t slab,
+			uint64_t value);
 
 #endif

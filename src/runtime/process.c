@@ -28,6 +28,7 @@
 #include "runtime/heir.h"
 #include "runtime/keeper.h"
 #include "runtime/os.h"
+#include "runtime/replicas.h"
 #include "runtime/space.h"
 
 enum {
@@ -43,7 +44,7 @@ static const uint64_t vfmem_bytes = KONA_TIB;
 struct tenancy {
 	struct kona_space space;
 	struct kona_broker broker;
-	struct kona_transport store;
+	struct kona_replicas replicas;
 	struct kona_keeper keeper;
 };
 
@@ -101,32 +102,44 @@ static struct kona_stats *take_stats(void)
 
 /* --- the space ---------------------------------------------------------------------------------*/
 
+/* Growth is serialised by the region lock. */
+static int grow_once(struct tenancy *of, uint64_t first, uint64_t count, const char **ret_why)
+{
+	static struct kona_broker_granted granted;
+	int descriptor, rc;
+
+	granted.text[0] = '\0';
+	rc = kona_broker_grant(&of->broker, (uint32_t)count, &granted, &descriptor);
+	*ret_why = granted.text;
+	if (rc == -EPIPE || rc == -ECONNRESET)
+		kona_keeper_node_gone(&of->broker);
+	if (rc)
+		return rc;
+	*ret_why = "no node of the grant can be reached";
+	rc = kona_replicas_grant(&of->replicas, first, &granted, descriptor);
+	return rc == -EIO ? -EHOSTUNREACH : rc;
+}
+
 /*
  * Losing the controller does not stop a program; only growth waits, for a controller that is
  * paused or being restarted, and then fails.
  */
 static int grow(void *context, uint64_t first, uint64_t count, bool patient)
 {
-	struct tenancy *of = context;
 	uint64_t deadline_ns = kona_now_ns() + GROW_DEADLINE_NS;
-	char text[KONA_BROKER_TEXT_BYTES] = "";
+	const char *why;
 	bool said = false;
-	int descriptor, rc;
+	int rc;
 
 	for (;;) {
-		rc = kona_broker_grant(&of->broker, (uint32_t)count, &descriptor, text);
-		if (rc == -EPIPE || rc == -ECONNRESET)
-			kona_keeper_node_gone(&of->broker);
+		rc = grow_once(context, first, count, &why);
 		if (rc != -EHOSTUNREACH || !patient || kona_now_ns() > deadline_ns)
-			break;
+			return rc;
 		if (!said)
-			kona_warn("waiting for remote memory: %s", text);
+			kona_warn("waiting for remote memory: %s", why);
 		said = true;
 		usleep(GROW_PAUSE_US);
 	}
-	if (!rc)
-		kona_transport_shm_attach(&of->store, first, count, descriptor);
-	return rc;
 }
 
 static void open_lease(struct tenancy *made)
@@ -136,8 +149,8 @@ static void open_lease(struct tenancy *made)
 
 	if (rc)
 		fail(*text ? text : "no lease from the memory node", strerror(-rc));
-	rc = kona_transport_shm_init(&made->store, made->broker.slab_bytes,
-				     vfmem_bytes / made->broker.slab_bytes);
+	rc = kona_replicas_init(&made->replicas, &made->broker,
+				vfmem_bytes / made->broker.slab_bytes);
 	if (rc)
 		fail("store", strerror(-rc));
 }
@@ -149,7 +162,7 @@ static void open_space(struct tenancy *made)
 		.slab_bytes = made->broker.slab_bytes,
 		.local_bytes = config.local_bytes,
 		.dirty_mode = config.dirty_mode,
-		.store = &made->store,
+		.store = &made->replicas.pool.transport,
 		.stats = take_stats(),
 		.grower = {grow, made, KONA_BROKER_MOST_SLABS},
 	};
@@ -185,6 +198,9 @@ static void leave_spares(struct tenancy *made)
 	rc = kona_keeper_start(&made->keeper, &made->space, &made->broker);
 	if (rc)
 		fail("the keeper's thread cannot start", strerror(-rc));
+	rc = kona_replicas_start(&made->replicas);
+	if (rc)
+		fail("the thread for replicas cannot start", strerror(-rc));
 }
 
 static void make_space(void)
@@ -236,18 +252,19 @@ enum kona_process_state kona_process_prepare(void)
 
 void kona_process_lock_broker(void)
 {
-	pthread_mutex_lock(&tenancy->broker.lock);
+	kona_replicas_prepare_fork(&tenancy->replicas);
 }
 
 void kona_process_unlock_broker(void)
 {
-	pthread_mutex_unlock(&tenancy->broker.lock);
+	kona_replicas_after_fork(&tenancy->replicas);
 }
 
 /* The parent's lease lives on in the socket that the child inherited: it reads that store. */
 void kona_process_become_child(struct kona_heir *new_heir)
 {
 	kona_os_close(tenancy->keeper.death.descriptor);
+	kona_replicas_in_child(&tenancy->replicas);
 	kona_store_relaxed(&heir, new_heir); /* relaxed: the only thread */
 	kona_store_relaxed(&tenancy, NULL);  /* relaxed: the only thread */
 	kona_guard_attach(NULL);

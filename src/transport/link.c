@@ -13,7 +13,6 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 
 enum {
@@ -22,31 +21,19 @@ enum {
 	MOST_VECTORS = KONA_DATA_MOST_PIECES + 1,
 };
 
-int kona_link_init(struct kona_link *link, int socket, uint32_t handles)
+void kona_link_init(struct kona_link *link, int socket, uint64_t *opened)
 {
-	size_t bytes = kona_round_up((handles + 63) / 64 * sizeof(uint64_t), KONA_PAGE_BYTES);
-	void *opened = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	int one = 1;
 
-	if (opened == MAP_FAILED)
-		return -errno;
-	*link = (struct kona_link){
-		.socket = socket,
-		.spin_ns = MOST_SPIN_NS,
-		.opened = opened,
-		.opened_bytes = bytes,
-	};
+	*link = (struct kona_link){.socket = socket, .spin_ns = MOST_SPIN_NS, .opened = opened};
 	pthread_mutex_init(&link->lock, NULL);
-	if (setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))) {
+	if (socket >= 0 && setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))) {
 		/* Slower, where it is no TCP socket; not wrong. */
 	}
-	return 0;
 }
 
 void kona_link_destroy(struct kona_link *link)
 {
-	munmap(link->opened, link->opened_bytes);
 	link->opened = NULL;
 	pthread_mutex_destroy(&link->lock);
 }

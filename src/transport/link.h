@@ -23,13 +23,12 @@
 
 struct kona_link {
 	pthread_mutex_t lock;
-	int socket;	     /* -1: none. Lent. Guarded by lock, like what follows */
-	uint32_t tag;	     /* of the last request */
-	int status;	     /* of the last refusal */
-	uint64_t spin_ns;    /* how long waiting spins */
-	uint64_t calls;	     /* kernel calls made so far, for statistics */
-	uint64_t *opened;    /* a bit per handle. Owned */
-	size_t opened_bytes; /* of that */
+	int socket;	  /* -1: none. Lent. Guarded by lock, like what follows */
+	uint32_t tag;	  /* of the last request */
+	int status;	  /* of the last refusal */
+	uint64_t spin_ns; /* how long waiting spins */
+	uint64_t calls;	  /* kernel calls made so far, for statistics */
+	uint64_t *opened; /* a bit per handle. Lent */
 };
 
 /* A piece of a slab that was opened. */
@@ -40,8 +39,8 @@ struct kona_link_piece {
 	char *buffer;
 };
 
-/* Works on a connected socket. handles: how many slabs may be opened. -ENOMEM. */
-KONA_MUST_CHECK int kona_link_init(struct kona_link *link, int socket, uint32_t handles);
+/* Works on a connected socket. opened: zeros, a bit for each handle that may be used. Lent. */
+void kona_link_init(struct kona_link *link, int socket, uint64_t *opened);
 
 /* Once nobody uses it any more. The socket stays the caller's, to be closed. */
 void kona_link_destroy(struct kona_link *link);

@@ -2,9 +2,9 @@
 /*
  * Which replicas a slab has, and who lives.
  *
- * A slab's word: 16 bits for each slot, the node's index + 1 below, the state above; bit 63: the
- * slab is in shared memory, too. Readers take what one look at it tells (PL-1); a replica dies by a
- * CAS from any thread, and comes by one under the write lock.
+ * A slab's word: 16 bits for each of 4 slots, the node's index + 1 below, 7 bits of state above;
+ * bit 63, which is no slot's: the slab is in shared memory, too. Readers take what one look at it
+ * tells (PL-1); a replica dies by a CAS from any thread, and comes by one under the write lock.
  *
  * State: the words and the nodes. What can fail: the nodes.
  */
@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 
 #include "base/atomic.h"
-#include "transport/pool.h"
+#include "transport/pool-internal.h"
 
 #define LOCAL (UINT64_C(1) << 63)
 
@@ -27,7 +27,7 @@ static uint64_t make_slot(unsigned int slot, unsigned int node, enum kona_pool_s
 
 static uint64_t clear_slot(uint64_t word, unsigned int slot)
 {
-	return word & ~(UINT64_C(0xffff) << 16 * slot);
+	return word & ~(UINT64_C(0x7fff) << 16 * slot);
 }
 
 int kona_pool_slot_node(uint64_t word, unsigned int slot)
@@ -119,6 +119,12 @@ static bool mark_dead(struct kona_pool *pool, uint64_t slab, unsigned int node)
 
 void kona_pool_kill_replica(struct kona_pool *pool, uint64_t slab, unsigned int node)
 {
+	if (pool->is_child) {
+		/* The words are the parent's; where it has moved on, there is nothing to do. */
+		if (find_slot(kona_pool_word(pool, slab), node) >= 0)
+			kona_pool_kill_node(pool, node);
+		return;
+	}
 	if (mark_dead(pool, slab, node) && pool->hooks.lost)
 		pool->hooks.lost(pool->hooks.with, pool->nodes[node].id, pool->slabs[slab].id);
 }
@@ -132,7 +138,7 @@ void kona_pool_kill_node(struct kona_pool *pool, unsigned int node)
 	/* PL-1: acquire; of a slab that is granted just now, its next write marks the replica */
 	uint32_t used = kona_load_acquire(&pool->used_slabs);
 
-	for (uint32_t slab = 0; slab < used; slab++)
+	for (uint32_t slab = 0; slab < used && !pool->is_child; slab++)
 		mark_dead(pool, slab, node);
 	/* PL-2: acquire-release, so that one of those who notice goes on */
 	if (!kona_exchange_acq_rel(&pool->nodes[node].live, false))
@@ -151,19 +157,26 @@ void kona_pool_bury(struct kona_pool *pool, uint64_t slab)
 	for (unsigned int slot = 0; slot < KONA_POOL_MOST_REPLICAS; slot++) {
 		int node = kona_pool_slot_node(word, slot);
 
-		if (node >= 0 && !kona_load_acquire(&pool->nodes[node].live)) /* PL-2 */
+		if (node >= 0 && !kona_pool_is_live(pool, (unsigned int)node))
 			kona_pool_kill_replica(pool, slab, (unsigned int)node);
 	}
 }
 
 /* --- nodes -------------------------------------------------------------------------------------*/
 
+bool kona_pool_is_live(struct kona_pool *pool, unsigned int node)
+{
+	/* PL-2: acquire, pairs with the release in kona_pool_add_node() */
+	return kona_load_acquire(&pool->nodes[node].live);
+}
+
 static int find_node(struct kona_pool *pool, uint64_t id)
 {
-	for (int i = 0; i < KONA_POOL_MOST_NODES; i++)
-		/* PL-2: acquire, pairs with the release in kona_pool_add_node() */
-		if (kona_load_acquire(&pool->nodes[i].live) && pool->nodes[i].id == id)
-			return i;
+	uint32_t count = kona_load_acquire(&pool->node_count); /* PL-2 */
+
+	for (uint32_t i = 0; i < count; i++)
+		if (kona_pool_is_live(pool, i) && pool->nodes[i].id == id)
+			return (int)i;
 	return -1;
 }
 
@@ -174,69 +187,34 @@ bool kona_pool_has_node(struct kona_pool *pool, uint64_t id)
 
 size_t kona_pool_live_nodes(struct kona_pool *pool, uint64_t *ret_ids)
 {
+	uint32_t nodes = kona_load_acquire(&pool->node_count); /* PL-2 */
 	size_t count = 0;
 
-	for (int i = 0; i < KONA_POOL_MOST_NODES; i++)
-		if (kona_load_acquire(&pool->nodes[i].live)) /* PL-2 */
+	for (uint32_t i = 0; i < nodes; i++)
+		if (kona_pool_is_live(pool, i))
 			ret_ids[count++] = pool->nodes[i].id;
 	return count;
 }
 
-/* Does any slab still name this node? Then its index is not free. */
-static bool is_named(struct kona_pool *pool, unsigned int node)
+static uint64_t *opened_of(struct kona_pool *pool, uint32_t node, uint32_t link)
 {
-	uint32_t used = kona_load_relaxed(&pool->used_slabs); /* relaxed: the write lock is held */
-
-	for (uint32_t slab = 0; slab < used; slab++)
-		if (find_slot(kona_pool_word(pool, slab), node) >= 0)
-			return true;
-	return false;
-}
-
-/* An index that was never used, or whose node is dead, forgotten by all slabs, and idle. */
-static int find_free(struct kona_pool *pool)
-{
-	for (unsigned int i = 0; i < KONA_POOL_MOST_NODES; i++) {
-		struct kona_pool_node *node = &pool->nodes[i];
-
-		if (kona_load_acquire(&node->live)) /* PL-2 */
-			continue;
-		if (!node->id)
-			return (int)i;
-		if (is_named(pool, i))
-			continue;
-		/* Whoever was waiting on it has been told by the shutdown. */
-		for (int link = 0; link < KONA_POOL_LINKS; link++) {
-			pthread_mutex_lock(&node->links[link].lock);
-			pthread_mutex_unlock(&node->links[link].lock);
-			pool->hooks.close(node->links[link].socket);
-			kona_link_destroy(&node->links[link]);
-		}
-		node->id = 0;
-		return (int)i;
-	}
-	return -EMFILE;
+	return pool->opened + (node * KONA_POOL_LINKS + link) * kona_pool_opened_words(pool);
 }
 
 static int add_node_locked(struct kona_pool *pool, uint64_t id, const char *name,
 			   const int *sockets)
 {
-	struct kona_pool_node *node;
-	int index = find_free(pool), rc = 0;
+	uint32_t index = kona_load_relaxed(&pool->node_count); /* relaxed: write lock */
+	struct kona_pool_node *node = &pool->nodes[index];
 
-	if (index < 0)
-		return index;
-	node = &pool->nodes[index];
-	for (int i = 0; i < KONA_POOL_LINKS; i++) {
-		rc = kona_link_init(&node->links[i], sockets[i], (uint32_t)pool->most_slabs);
-		while (rc && i-- > 0)
-			kona_link_destroy(&node->links[i]);
-		if (rc)
-			return rc;
-	}
+	if (index == KONA_POOL_MOST_NODES)
+		return -EMFILE;
+	for (uint32_t i = 0; i < KONA_POOL_LINKS; i++)
+		kona_link_init(&node->links[i], sockets[i], opened_of(pool, index, i));
 	node->id = id;
 	strncpy(node->name, name, sizeof(node->name) - 1);
-	kona_store_release(&node->live, true); /* PL-2 */
+	kona_store_release(&node->live, true);		  /* PL-2 */
+	kona_store_release(&pool->node_count, index + 1); /* PL-2 */
 	return 0;
 }
 
@@ -252,7 +230,19 @@ int kona_pool_add_node(struct kona_pool *pool, uint64_t id, const char *name, co
 
 /* --- sets --------------------------------------------------------------------------------------*/
 
-/* Names the slab at the node, on the link that writes. */
+static int open_on(struct kona_link *link, const struct kona_data_open *open)
+{
+	int rc;
+
+	pthread_mutex_lock(&link->lock);
+	/* What it names now may be the slab as it was before it joined anew. */
+	link->opened[open->handle / 64] &= ~(UINT64_C(1) << open->handle % 64);
+	rc = kona_link_open(link, open, kona_now_ns() + KONA_POOL_PATIENCE_MS * MS);
+	pthread_mutex_unlock(&link->lock);
+	return rc;
+}
+
+/* Names the slab at the node, on the link that writes first. */
 static int open_replica(struct kona_pool *pool, uint64_t slab, unsigned int node, uint32_t flags,
 			const uint8_t *capability)
 {
@@ -269,9 +259,12 @@ static int open_replica(struct kona_pool *pool, uint64_t slab, unsigned int node
 	int rc;
 
 	memcpy(open.capability, capability, sizeof(open.capability));
-	pthread_mutex_lock(&link->lock);
-	rc = kona_link_open(link, &open, kona_now_ns() + KONA_POOL_PATIENCE_MS * MS);
-	pthread_mutex_unlock(&link->lock);
+	rc = open_on(link, &open);
+	/* The others, too: then they are known to the node for more than idle connections. */
+	open.flags = 0;
+	open.sequence = 0;
+	for (int i = 1; i < KONA_POOL_LINKS && !rc; i++)
+		rc = open_on(&pool->nodes[node].links[i], &open);
 	if (rc && rc != -EREMOTEIO)
 		kona_pool_kill_node(pool, node);
 	return rc;
@@ -420,34 +413,25 @@ int kona_pool_set(struct kona_pool *pool, uint64_t id, uint64_t version, bool lo
 
 /* --- after a fork ------------------------------------------------------------------------------*/
 
-/* The parent's links, as the child got them: nobody uses them here. */
-static void reset_link(struct kona_pool *pool, struct kona_link *link, int socket)
-{
-	if (link->socket >= 0)
-		pool->hooks.close(link->socket);
-	link->socket = socket;
-	link->tag = 0;
-	pthread_mutex_init(&link->lock, NULL);
-	madvise(link->opened, link->opened_bytes, MADV_DONTNEED); /* zeros */
-}
-
 void kona_pool_become_child(struct kona_pool *pool, const uint64_t *nodes, const int *sockets,
 			    size_t count)
 {
 	pool->hooks.lost = NULL;
+	pool->is_child = true;
 	pthread_mutex_init(&pool->write, NULL);
-	for (unsigned int i = 0; i < KONA_POOL_MOST_NODES; i++) {
+	madvise(pool->opened, kona_pool_opened_bytes(pool), MADV_DONTNEED); /* zeros */
+	for (uint32_t i = 0; i < pool->node_count; i++) {
 		struct kona_pool_node *node = &pool->nodes[i];
 		int socket = -1;
 
-		if (!node->id)
-			continue;
 		for (size_t j = 0; j < count; j++)
 			if (nodes[j] == node->id && node->live)
 				socket = sockets[j];
-		for (int link = 0; link < KONA_POOL_LINKS; link++)
-			reset_link(pool, &node->links[link], link == 1 ? socket : -1);
-		if (socket < 0)
-			kona_pool_kill_node(pool, i);
+		for (uint32_t link = 0; link < KONA_POOL_LINKS; link++) {
+			pool->hooks.close(node->links[link].socket);
+			kona_link_init(&node->links[link], link == 1 ? socket : -1,
+				       opened_of(pool, i, link));
+		}
+		node->live = socket >= 0;
 	}
 }

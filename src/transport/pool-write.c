@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "base/atomic.h"
-#include "transport/pool.h"
+#include "transport/pool-internal.h"
 
 enum { STAGING_BYTES = 2 * KONA_DATA_MOST_BODY_BYTES };
 
@@ -103,18 +103,17 @@ static int wait_for(struct kona_pool *pool, unsigned int node, uint64_t mine)
 /* Sends all that is staged, and waits until it is stored. */
 static int flush(struct kona_pool *pool, struct bill *bill)
 {
+	uint32_t nodes = kona_load_relaxed(&pool->node_count); /* relaxed: write lock */
 	uint64_t mine[KONA_POOL_MOST_NODES];
 	int rc = 0;
 
 	if (!pool->write_count)
 		return 0;
-	for (unsigned int i = 0; i < KONA_POOL_MOST_NODES; i++) {
+	for (unsigned int i = 0; i < nodes; i++) {
 		struct kona_link *link = &pool->nodes[i].links[0];
 		uint64_t calls;
 
-		mine[i] = kona_load_acquire(&pool->nodes[i].live) /* PL-2 */
-				  ? writes_for(pool, i)
-				  : 0;
+		mine[i] = kona_pool_is_live(pool, i) ? writes_for(pool, i) : 0;
 		if (!mine[i])
 			continue;
 		pthread_mutex_lock(&link->lock);
@@ -126,7 +125,7 @@ static int flush(struct kona_pool *pool, struct bill *bill)
 		}
 		bill->system_calls += link->calls - calls;
 	}
-	for (unsigned int i = 0; i < KONA_POOL_MOST_NODES; i++) {
+	for (unsigned int i = 0; i < nodes; i++) {
 		struct kona_link *link = &pool->nodes[i].links[0];
 		uint64_t calls;
 

@@ -8,7 +8,7 @@
  *
  * State: pool.h. Locks: a link's, while it is used; never two. What can fail: all replicas (-EIO).
  */
-#include "transport/pool.h"
+#include "transport/pool-internal.h"
 
 #include <errno.h>
 #include <string.h>
@@ -40,7 +40,8 @@ static int choose(struct kona_pool *pool, uint64_t slab, uint64_t word)
 	for (unsigned int i = 0; i < KONA_POOL_MOST_REPLICAS; i++) {
 		unsigned int slot = (unsigned int)((slab + i) % KONA_POOL_MOST_REPLICAS);
 
-		if (kona_pool_slot_state(word, slot) == KONA_POOL_FULL)
+		if (kona_pool_slot_state(word, slot) == KONA_POOL_FULL &&
+		    kona_pool_is_live(pool, (unsigned int)kona_pool_slot_node(word, slot)))
 			return kona_pool_slot_node(word, slot);
 	}
 	return -EIO - 1;
@@ -211,18 +212,27 @@ static int pool_read(struct kona_transport *transport, const struct kona_read *r
 	return 0;
 }
 
+static void pool_expect_guards(struct kona_transport *transport)
+{
+	struct kona_pool *pool = KONA_CONTAINER(transport, struct kona_pool, transport);
+
+	if (pool->local.ops->expect_guards)
+		pool->local.ops->expect_guards(&pool->local);
+}
+
 static void pool_close(struct kona_transport *transport)
 {
 	struct kona_pool *pool = KONA_CONTAINER(transport, struct kona_pool, transport);
 
-	for (int i = 0; i < KONA_POOL_MOST_NODES; i++)
-		for (int j = 0; pool->nodes[i].id && j < KONA_POOL_LINKS; j++) {
+	for (uint32_t i = 0; i < pool->node_count; i++)
+		for (int j = 0; j < KONA_POOL_LINKS; j++) {
 			pool->hooks.close(pool->nodes[i].links[j].socket);
 			kona_link_destroy(&pool->nodes[i].links[j]);
 		}
 	pool->local.ops->close(&pool->local);
 	munmap(pool->slabs, pool->most_slabs * sizeof(*pool->slabs));
 	munmap(pool->staging, STAGING_BYTES);
+	munmap(pool->opened, kona_pool_opened_bytes(pool));
 	pthread_mutex_destroy(&pool->write);
 }
 
@@ -231,15 +241,33 @@ static const struct kona_transport_ops pool_ops = {
 	.read = pool_read,
 	.write_lines = kona_pool_write_lines,
 	.discard = kona_pool_discard,
+	.expect_guards = pool_expect_guards,
 	.close = pool_close,
 };
 
-static void *reserve(size_t bytes)
+static void *reserve(size_t bytes, int kind)
 {
 	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+			    kind | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	return memory == MAP_FAILED ? NULL : memory;
+}
+
+/* All memory that the pool will ever want: later, mappings are the program's. */
+static int reserve_all(struct kona_pool *pool)
+{
+	size_t slabs_bytes = pool->most_slabs * sizeof(*pool->slabs);
+
+	pool->slabs = reserve(slabs_bytes, MAP_SHARED);
+	pool->staging = reserve(STAGING_BYTES, MAP_PRIVATE);
+	pool->opened = reserve(kona_pool_opened_bytes(pool), MAP_PRIVATE);
+	if (pool->slabs && pool->staging && pool->opened)
+		return 0;
+	if (pool->slabs)
+		munmap(pool->slabs, slabs_bytes);
+	if (pool->staging)
+		munmap(pool->staging, STAGING_BYTES);
+	return -ENOMEM;
 }
 
 int kona_pool_init(struct kona_pool *pool, uint64_t slab_bytes, uint64_t most_slabs,
@@ -253,23 +281,18 @@ int kona_pool_init(struct kona_pool *pool, uint64_t slab_bytes, uint64_t most_sl
 	rc = kona_transport_shm_init(&pool->local, slab_bytes, most_slabs);
 	if (rc)
 		return rc;
-	pool->slabs = reserve(most_slabs * sizeof(*pool->slabs));
-	pool->staging = reserve(STAGING_BYTES);
-	if (!pool->slabs || !pool->staging) {
-		pool->local.ops->close(&pool->local);
-		if (pool->slabs)
-			munmap(pool->slabs, most_slabs * sizeof(*pool->slabs));
-		return -ENOMEM;
-	}
 	pthread_mutex_init(&pool->write, NULL);
 	pool->transport.ops = &pool_ops;
 	pool->slab_bytes = slab_bytes;
 	pool->most_slabs = most_slabs;
 	pool->hooks = *hooks;
-	return 0;
+	rc = reserve_all(pool);
+	if (rc)
+		pool->local.ops->close(&pool->local);
+	return rc;
 }
 
-void kona_pool_attach_local(struct kona_pool *pool, uint64_t first, uint64_t count, int descriptor)
+void kona_pool_attach_local(struct kona_pool *pool, uint64_t slab, int descriptor, uint64_t number)
 {
-	kona_transport_shm_attach(&pool->local, first, count, descriptor);
+	kona_transport_shm_attach_one(&pool->local, slab, descriptor, number);
 }

@@ -13,6 +13,9 @@
  * use its slabs, so its own view of who missed a write is the one that counts.
  *
  * Fails with -EIO when no replica is left.
+ *
+ * A forked child reads its parent's slabs over connections of its own. Which replicas are up to
+ * date it sees in memory that both share; it never writes, there or to the nodes.
  */
 #ifndef KONA_TRANSPORT_POOL_H
 #define KONA_TRANSPORT_POOL_H
@@ -25,9 +28,9 @@
 #include "wire/log.h"
 
 enum {
-	KONA_POOL_MOST_NODES = 64,
-	KONA_POOL_MOST_REPLICAS = 3,
-	KONA_POOL_LINKS = 4, /* to each node: one writes, the others read */
+	KONA_POOL_MOST_NODES = 254,  /* in a program's life: one that comes back counts again */
+	KONA_POOL_MOST_REPLICAS = 4, /* three, and one that takes another's place */
+	KONA_POOL_LINKS = 4,	     /* to each node: one writes, the others read */
 	KONA_POOL_MOST_LOGS = 64,
 	KONA_POOL_NAME_BYTES = 64,
 	KONA_POOL_PATIENCE_MS = 1500, /* with a node that another one can stand in for */
@@ -89,8 +92,11 @@ struct kona_pool {
 	struct kona_pool_hooks hooks;	 /* Immutable after init, but in a forked child */
 	bool remote;	     /* some slab is not in shared memory alone. Atomic, edge PL-1 */
 	uint32_t used_slabs; /* slabs beyond were never granted. Atomic, edge PL-1 */
-	struct kona_pool_slab *slabs; /* owned */
+	struct kona_pool_slab *slabs; /* shared with forked children. Owned */
 	struct kona_pool_node nodes[KONA_POOL_MOST_NODES];
+	uint32_t node_count; /* Atomic, edge PL-2 */
+	uint64_t *opened;    /* the links' bits. Owned */
+	bool is_child;	     /* Immutable but around fork */
 
 	/* The write lock: keeps the logs of a slab in order on every node; and set-up. */
 	pthread_mutex_t write;
@@ -113,15 +119,15 @@ KONA_MUST_CHECK int kona_pool_add_node(struct kona_pool *pool, uint64_t id, cons
 				       const int *sockets);
 bool kona_pool_has_node(struct kona_pool *pool, uint64_t id);
 
-/* The ids of the nodes that live, up to KONA_POOL_MOST_NODES. Returns how many. */
+/* The ids of the nodes that live, at most KONA_POOL_MOST_NODES. Returns how many. */
 size_t kona_pool_live_nodes(struct kona_pool *pool, uint64_t *ret_ids);
 
-/* Puts `count` slabs in shared memory in place from slab `first` on, as for shm. */
-void kona_pool_attach_local(struct kona_pool *pool, uint64_t first, uint64_t count, int descriptor);
+/* Where a local slab stands: as for shm. */
+void kona_pool_attach_local(struct kona_pool *pool, uint64_t slab, int descriptor, uint64_t number);
 
 /*
  * Puts a granted slab with these replicas, whose nodes were added, in place of slab `index`; all of
- * them are full and new. With `local` it is in shared memory, too, attached before. Succeeds when
+ * them are full and new. With `local` it is in shared memory, too. Succeeds when
  * at least one replica can be opened. -EIO: none can.
  */
 KONA_MUST_CHECK int kona_pool_grant(struct kona_pool *pool, uint64_t index, uint64_t id,
@@ -142,43 +148,5 @@ KONA_MUST_CHECK int kona_pool_set(struct kona_pool *pool, uint64_t id, uint64_t 
  */
 void kona_pool_become_child(struct kona_pool *pool, const uint64_t *nodes, const int *sockets,
 			    size_t count);
-
-/* --- pool-write.c: the pool's own --------------------------------------------------------------*/
-
-KONA_MUST_CHECK int kona_pool_write_lines(struct kona_transport *transport,
-					  const struct kona_dirty_page *pages, size_t count,
-					  uint64_t *wire_bytes, uint64_t *system_calls);
-KONA_MUST_CHECK int kona_pool_discard(struct kona_transport *transport, uint64_t offset_bytes,
-				      uint64_t size_bytes);
-
-/* --- pool-set.c: the pool's own ----------------------------------------------------------------*/
-
-/* How long one may wait for a node: less while another one has the same slab. */
-uint64_t kona_pool_deadline_ns(uint64_t word);
-
-/* The node in slot i of a word; negative: none. And what it is there. */
-int kona_pool_slot_node(uint64_t word, unsigned int slot);
-enum kona_pool_state kona_pool_slot_state(uint64_t word, unsigned int slot);
-bool kona_pool_is_local(uint64_t word);
-bool kona_pool_is_remote(uint64_t word);
-
-/* Full replicas, the local one included. */
-unsigned int kona_pool_count_full(uint64_t word);
-
-/* The word of a slab; PL-1. */
-uint64_t kona_pool_word(struct kona_pool *pool, uint64_t slab);
-
-/* Such an OPEN as the slot calls for. False: the slab changed just now. */
-bool kona_pool_make_open(struct kona_pool *pool, uint64_t slab, unsigned int node,
-			 struct kona_data_open *ret_open);
-
-/* The connection is over: nothing on this node is used any more. */
-void kona_pool_kill_node(struct kona_pool *pool, unsigned int node);
-
-/* Replicas of this slab on nodes that are dead are not used any more. */
-void kona_pool_bury(struct kona_pool *pool, uint64_t slab);
-
-/* The node refuses: its replica of this slab is not used any more. */
-void kona_pool_kill_replica(struct kona_pool *pool, uint64_t slab, unsigned int node);
 
 #endif

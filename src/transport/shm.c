@@ -56,7 +56,7 @@ static int find_place(struct kona_transport *transport, uint64_t offset_bytes,
 
 	if (slab >= transport->most_slabs)
 		return -EIO;
-	/* TS-1: acquire, pairs with the release in kona_transport_shm_attach(). */
+	/* TS-1: acquire, pairs with the release in kona_transport_shm_attach_one(). */
 	entry = kona_load_acquire(&transport->slabs[slab]);
 	if (!entry)
 		return -EIO;
@@ -335,13 +335,17 @@ int kona_transport_shm_init(struct kona_transport *transport, uint64_t slab_byte
 	return 0;
 }
 
+void kona_transport_shm_attach_one(struct kona_transport *transport, uint64_t slab, int descriptor,
+				   uint64_t number)
+{
+	assert(slab < transport->most_slabs && !transport->slabs[slab]);
+	/* TS-1: release, pairs with the acquire in find_place(). */
+	kona_store_release(&transport->slabs[slab], slab_entry(descriptor, number));
+}
+
 void kona_transport_shm_attach(struct kona_transport *transport, uint64_t first, uint64_t count,
 			       int descriptor)
 {
-	assert(first + count <= transport->most_slabs);
-	for (uint64_t i = 0; i < count; i++) {
-		assert(!transport->slabs[first + i]);
-		/* TS-1: release, pairs with the acquire in find_place(). */
-		kona_store_release(&transport->slabs[first + i], slab_entry(descriptor, i));
-	}
+	for (uint64_t i = 0; i < count; i++)
+		kona_transport_shm_attach_one(transport, first + i, descriptor, i);
 }

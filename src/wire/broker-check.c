@@ -16,19 +16,28 @@ static size_t size_of_type(uint16_t type)
 		return sizeof(struct kona_broker_hold);
 	case KONA_BROKER_GRANT:
 		return sizeof(struct kona_broker_grant);
+	case KONA_BROKER_LINK:
+		return sizeof(struct kona_broker_link);
 	default:
 		return 0;
 	}
 }
 
+static const char *find_fault_in_header(const struct kona_broker_header *header, size_t size_bytes)
+{
+	if (size_bytes < sizeof(*header))
+		return "shorter than a header";
+	if (header->magic != KONA_BROKER_MAGIC)
+		return "not the broker protocol";
+	return header->version != KONA_BROKER_VERSION ? "another version of the protocol" : NULL;
+}
+
 static const char *find_fault(const union kona_broker_request *request, size_t size_bytes)
 {
-	if (size_bytes < sizeof(request->header))
-		return "shorter than a header";
-	if (request->header.magic != KONA_BROKER_MAGIC)
-		return "not the broker protocol";
-	if (request->header.version != KONA_BROKER_VERSION)
-		return "another version of the protocol";
+	const char *why = find_fault_in_header(&request->header, size_bytes);
+
+	if (why)
+		return why;
 	if (!size_of_type(request->header.type))
 		return "no such request";
 	if (size_bytes != size_of_type(request->header.type))
@@ -41,6 +50,8 @@ static const char *find_fault(const union kona_broker_request *request, size_t s
 	case KONA_BROKER_HOLD:
 		return request->hold.reserved || request->hold.status ? "reserved field is not 0"
 								      : NULL;
+	case KONA_BROKER_LINK:
+		return NULL;
 	default:
 		if (!request->grant.count || request->grant.count > KONA_BROKER_MOST_SLABS)
 			return "slab count out of range";
@@ -53,6 +64,20 @@ int kona_broker_check(const union kona_broker_request *request, size_t size_byte
 {
 	const char *why = find_fault(request, size_bytes);
 
+	if (!why)
+		return 0;
+	*ret_why = why;
+	return -EPROTO;
+}
+
+int kona_broker_check_report(const struct kona_broker_report *report, size_t size_bytes,
+			     const char **ret_why)
+{
+	const char *why = find_fault_in_header(&report->header, size_bytes);
+
+	if (!why && (size_bytes != sizeof(*report) || (report->header.type != KONA_BROKER_TAKEN &&
+						       report->header.type != KONA_BROKER_LOST)))
+		why = "no such report";
 	if (!why)
 		return 0;
 	*ret_why = why;

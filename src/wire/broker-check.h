@@ -16,6 +16,7 @@ union kona_broker_request {
 	struct kona_broker_hello hello;
 	struct kona_broker_hold hold;
 	struct kona_broker_grant grant;
+	struct kona_broker_link link;
 };
 
 /*
@@ -24,5 +25,9 @@ union kona_broker_request {
  */
 KONA_MUST_CHECK int kona_broker_check(const union kona_broker_request *request, size_t size_bytes,
 				      const char **ret_why);
+
+/* The same for what a client says about news. */
+KONA_MUST_CHECK int kona_broker_check_report(const struct kona_broker_report *report,
+					     size_t size_bytes, const char **ret_why);
 
 #endif

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 
-MAGIC, VERSION = 0x414E4F4B, 2
+MAGIC, VERSION = 0x414E4F4B, 3
 HELLO, WELCOME, HOLD, HELD, GRANT, GRANTED = range(1, 7)
 
 
@@ -81,7 +81,7 @@ class Client:
     def receive(self):
         """One packet and its descriptors; (b"", []) at the end of the connection."""
         try:
-            data, control, _, _ = self.socket.recvmsg(1024, socket.CMSG_SPACE(64))
+            data, control, _, _ = self.socket.recvmsg(4096, socket.CMSG_SPACE(64))
         except ConnectionResetError:
             return b"", []
         fds = array.array("i")
@@ -92,7 +92,8 @@ class Client:
 
     def hello(self, limit=0, program=b"test"):
         self.send(header(HELLO) + struct.pack("=QII64s", limit, os.getpid(), 0, program))
-        data, _ = self.receive()
+        data, fds = self.receive()
+        self.news = socket.socket(fileno=fds[0]) if fds else None
         assert len(data) == 256, f"no WELCOME: {data!r}"
         _, _, kind, self.status, _, self.lease, self.slab = struct.unpack("=IHHiIQQ", data[:32])
         assert kind == WELCOME
@@ -106,15 +107,15 @@ class Client:
 
     def granted(self):
         data, fds = self.receive()
-        assert len(data) == 304, f"no GRANTED: {data!r}"
+        assert len(data) == 2608, f"no GRANTED: {data!r}"
         _, _, kind, status, count = struct.unpack("=IHHiI", data[:16])
         assert kind == GRANTED
         if status:
             assert not fds
-            return status, text_of(data[144:])
+            return status, text_of(data[2448:])
         assert len(fds) == 1
         self.memory += fds
-        return 0, list(struct.unpack("=16Q", data[16:144]))[:count]
+        return 0, [struct.unpack_from("=Q", data, 16 + 152 * i)[0] for i in range(count)]
 
     def hold(self, fds):
         self.send(header(HOLD) + struct.pack("=iI", 0, 0), fds)

@@ -32,7 +32,8 @@ static const struct {
 	size_t size_bytes;
 } requests[] = {{KONA_BROKER_HELLO, sizeof(struct kona_broker_hello)},
 		{KONA_BROKER_HOLD, sizeof(struct kona_broker_hold)},
-		{KONA_BROKER_GRANT, sizeof(struct kona_broker_grant)}};
+		{KONA_BROKER_GRANT, sizeof(struct kona_broker_grant)},
+		{KONA_BROKER_LINK, sizeof(struct kona_broker_link)}};
 
 static int check(const union kona_broker_request *request, size_t size_bytes)
 {
@@ -69,8 +70,8 @@ static void other_headers_are_refused(void **state)
 			request.header.type = (uint16_t)type;
 			if (type != requests[i].type &&
 			    check(&request, requests[i].size_bytes) == 0)
-				/* HOLD and GRANT have one length; a HOLD of zeros is no GRANT. */
-				assert_int_equal(request.header.type, KONA_BROKER_HOLD);
+				/* These have one length; a HOLD of zeros is no GRANT. */
+				assert_true(type == KONA_BROKER_HOLD || type == KONA_BROKER_LINK);
 		}
 	}
 }
@@ -100,6 +101,21 @@ static void fields_out_of_range_are_refused(void **state)
 	assert_int_equal(check(&request, sizeof(request.grant)), -EPROTO);
 }
 
+static void reports_are_checked(void **state)
+{
+	struct kona_broker_report report = {
+		.header = {KONA_BROKER_MAGIC, KONA_BROKER_VERSION, KONA_BROKER_TAKEN}};
+	const char *why = NULL;
+
+	assert_int_equal(kona_broker_check_report(&report, sizeof(report), &why), 0);
+	report.header.type = KONA_BROKER_LOST;
+	assert_int_equal(kona_broker_check_report(&report, sizeof(report), &why), 0);
+	assert_int_equal(kona_broker_check_report(&report, sizeof(report) - 1, &why), -EPROTO);
+	report.header.type = KONA_BROKER_SET;
+	assert_int_equal(kona_broker_check_report(&report, sizeof(report), &why), -EPROTO);
+	assert_non_null(why);
+}
+
 /* For the sanitizers: reads nothing beyond the packet, which lies at the end of its memory. */
 static void noise_is_survived(void **state)
 {
@@ -124,6 +140,7 @@ int main(void)
 		cmocka_unit_test(requests_pass_in_their_own_length_only),
 		cmocka_unit_test(other_headers_are_refused),
 		cmocka_unit_test(fields_out_of_range_are_refused),
+		cmocka_unit_test(reports_are_checked),
 		cmocka_unit_test(noise_is_survived),
 	};
 

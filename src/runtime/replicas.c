@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Replicas. Links are asked of the memory node of this host, which knows the endpoints: so that a
+ * program needs no network of its own.
+ *
+ * A thread waits for news. A set whose new node cannot be reached, or does not let the slab join,
+ * is left alone: the controller repeats it.
+ *
+ * State: the links that wait for a child. Locks: the broker's, then the pool's. What can fail: the
+ * node of this host (its end is the keeper's business), other nodes.
+ */
+#include "runtime/replicas.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/unix.h"
+#include "runtime/os.h"
+
+static void note_lost(void *with, uint64_t node, uint64_t slab)
+{
+	const struct kona_replicas *replicas = with;
+
+	kona_broker_report(replicas->broker, KONA_BROKER_LOST, slab, node);
+}
+
+int kona_replicas_init(struct kona_replicas *replicas, struct kona_broker *broker,
+		       uint64_t most_slabs)
+{
+	const struct kona_pool_hooks hooks = {note_lost, kona_os_close, replicas};
+
+	replicas->broker = broker;
+	return kona_pool_init(&replicas->pool, broker->slab_bytes, most_slabs, &hooks);
+}
+
+static void close_all(const int *sockets, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (sockets[i] >= 0)
+			kona_os_close(sockets[i]);
+}
+
+/* Makes the node reachable, if it is not. */
+static int ensure_node(struct kona_replicas *replicas, uint64_t node)
+{
+	int sockets[KONA_POOL_LINKS], rc = 0;
+	char name[KONA_BROKER_NAME_BYTES] = "";
+	size_t count;
+
+	if (kona_pool_has_node(&replicas->pool, node))
+		return 0;
+	for (count = 0; count < KONA_POOL_LINKS; count++) {
+		sockets[count] = kona_broker_link(replicas->broker, node, name);
+		if (sockets[count] < 0) {
+			rc = sockets[count];
+			break;
+		}
+	}
+	if (!rc)
+		rc = kona_pool_add_node(&replicas->pool, node, name, sockets);
+	if (rc)
+		close_all(sockets, count);
+	return rc;
+}
+
+/* As the pool wants them. Nodes that cannot be reached are left to it: it reports them. */
+static size_t convert(struct kona_replicas *replicas, const struct kona_broker_slab *slab,
+		      struct kona_pool_replica *ret_replicas)
+{
+	for (uint32_t i = 0; i < slab->replica_count; i++) {
+		const struct kona_broker_replica *from = &slab->replicas[i];
+
+		ret_replicas[i] = (struct kona_pool_replica){
+			.node = from->node,
+			.state = from->state == KONA_BROKER_COPYING ? KONA_POOL_COPYING
+								    : KONA_POOL_FULL,
+		};
+		memcpy(ret_replicas[i].capability, from->capability, sizeof(from->capability));
+		if (ensure_node(replicas, from->node))
+			continue;
+	}
+	return slab->replica_count;
+}
+
+int kona_replicas_grant(struct kona_replicas *replicas, uint64_t first,
+			const struct kona_broker_granted *granted, int descriptor)
+{
+	uint64_t local = 0;
+	int rc = 0;
+
+	for (uint32_t i = 0; i < granted->count && !rc; i++) {
+		const struct kona_broker_slab *slab = &granted->slabs[i];
+		struct kona_pool_replica set[KONA_BROKER_MOST_REPLICAS];
+		size_t count = convert(replicas, slab, set);
+
+		rc = kona_pool_grant(&replicas->pool, first + i, slab->id, slab->generation,
+				     slab->local, set, count);
+	}
+	if (rc && descriptor >= 0)
+		kona_os_close(descriptor);
+	for (uint32_t i = 0; i < granted->count && !rc; i++)
+		if (granted->slabs[i].local)
+			kona_pool_attach_local(&replicas->pool, first + i, descriptor, local++);
+	return rc;
+}
+
+/* --- news --------------------------------------------------------------------------------------*/
+
+static void take_set(struct kona_replicas *replicas, const struct kona_broker_set *news)
+{
+	struct kona_pool_replica set[KONA_BROKER_MOST_REPLICAS];
+
+	if (!kona_broker_is_slab(&news->slab))
+		return;
+	if (!kona_pool_set(&replicas->pool, news->slab.id, news->version, news->slab.local, set,
+			   convert(replicas, &news->slab, set)))
+		kona_broker_report(replicas->broker, KONA_BROKER_TAKEN, news->slab.id,
+				   news->version);
+}
+
+static void run(void *argument)
+{
+	struct kona_replicas *replicas = argument;
+	struct kona_broker_set news;
+	ssize_t got;
+
+	for (;;) {
+		int passed = -1;
+
+		got = kona_unix_receive(replicas->broker->news, &news, sizeof(news), 0, &passed);
+		if (passed >= 0)
+			close(passed);
+		if (got <= 0)
+			break; /* the memory node is gone, which others tell */
+		if (got == (ssize_t)sizeof(news) && news.header.magic == KONA_BROKER_MAGIC &&
+		    news.header.version == KONA_BROKER_VERSION &&
+		    news.header.type == KONA_BROKER_SET)
+			take_set(replicas, &news);
+	}
+}
+
+int kona_replicas_start(struct kona_replicas *replicas)
+{
+	pid_t tid;
+
+	return kona_os_thread("kona-replicas", run, replicas, false, &tid);
+}
+
+/* --- fork --------------------------------------------------------------------------------------*/
+
+void kona_replicas_prepare_fork(struct kona_replicas *replicas)
+{
+	char name[KONA_BROKER_NAME_BYTES];
+
+	pthread_mutex_lock(&replicas->broker->lock);
+	replicas->heir_count = kona_pool_live_nodes(&replicas->pool, replicas->heir_nodes);
+	for (size_t i = 0; i < replicas->heir_count; i++)
+		replicas->heir_sockets[i] =
+			kona_broker_link_locked(replicas->broker, replicas->heir_nodes[i], name);
+}
+
+void kona_replicas_after_fork(struct kona_replicas *replicas)
+{
+	close_all(replicas->heir_sockets, replicas->heir_count);
+	pthread_mutex_unlock(&replicas->broker->lock);
+}
+
+void kona_replicas_in_child(struct kona_replicas *replicas)
+{
+	kona_os_close(replicas->broker->news);
+	kona_pool_become_child(&replicas->pool, replicas->heir_nodes, replicas->heir_sockets,
+			       replicas->heir_count);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Where the slabs of a space stand (broker -> replicas -> transport/pool): what a grant brought,
+ * and what the controller changes later.
+ */
+#ifndef KONA_RUNTIME_REPLICAS_H
+#define KONA_RUNTIME_REPLICAS_H
+
+#include "base/compiler.h"
+#include "runtime/broker.h"
+#include "transport/pool.h"
+
+struct kona_replicas {
+	struct kona_broker *broker; /* Immutable after init */
+	struct kona_pool pool;
+	/* From the start of a fork to its end, guarded by the broker lock: links for the child */
+	uint64_t heir_nodes[KONA_POOL_MOST_NODES];
+	int heir_sockets[KONA_POOL_MOST_NODES];
+	size_t heir_count;
+};
+
+/* -ENOMEM, -EINVAL. */
+KONA_MUST_CHECK int kona_replicas_init(struct kona_replicas *replicas, struct kona_broker *broker,
+				       uint64_t most_slabs);
+
+/* Starts the thread that acts by the controller's changes. -EAGAIN. */
+KONA_MUST_CHECK int kona_replicas_start(struct kona_replicas *replicas);
+
+/*
+ * Puts a grant in place from slab `first` on; takes over the descriptor. Returns 0; -EIO when a
+ * slab has no replica that can be reached: then nothing of the grant may be used.
+ */
+KONA_MUST_CHECK int kona_replicas_grant(struct kona_replicas *replicas, uint64_t first,
+					const struct kona_broker_granted *granted, int descriptor);
+
+/*
+ * Around fork. prepare takes the broker lock, and links to every node for the child, which cannot
+ * share ours; one of the others lets go of what it took.
+ */
+void kona_replicas_prepare_fork(struct kona_replicas *replicas);
+void kona_replicas_after_fork(struct kona_replicas *replicas);
+void kona_replicas_in_child(struct kona_replicas *replicas);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the parts of the pool tell each other: pool.c (reads), pool-write.c, pool-set.c (who has
+ * what, and who lives).
+ */
+#ifndef KONA_TRANSPORT_POOL_INTERNAL_H
+#define KONA_TRANSPORT_POOL_INTERNAL_H
+
+#include "transport/pool.h"
+
+/* --- pool-write.c --------------------------------------------------------------------------*/
+
+KONA_MUST_CHECK int kona_pool_write_lines(struct kona_transport *transport,
+					  const struct kona_dirty_page *pages, size_t count,
+					  uint64_t *wire_bytes, uint64_t *system_calls);
+KONA_MUST_CHECK int kona_pool_discard(struct kona_transport *transport, uint64_t offset_bytes,
+				      uint64_t size_bytes);
+
+/* --- pool-set.c ----------------------------------------------------------------------------*/
+
+/* How long one may wait for a node: less while another one has the same slab. */
+uint64_t kona_pool_deadline_ns(uint64_t word);
+
+/* The node in slot i of a word; negative: none. And what it is there. */
+int kona_pool_slot_node(uint64_t word, unsigned int slot);
+enum kona_pool_state kona_pool_slot_state(uint64_t word, unsigned int slot);
+bool kona_pool_is_local(uint64_t word);
+bool kona_pool_is_remote(uint64_t word);
+
+/* Full replicas, the local one included. */
+unsigned int kona_pool_count_full(uint64_t word);
+
+/* The word of a slab; PL-1. */
+uint64_t kona_pool_word(struct kona_pool *pool, uint64_t slab);
+
+/* Such an OPEN as the slot calls for. False: the slab changed just now. */
+bool kona_pool_make_open(struct kona_pool *pool, uint64_t slab, unsigned int node,
+			 struct kona_data_open *ret_open);
+
+/* The connection is over: nothing on this node is used any more. */
+void kona_pool_kill_node(struct kona_pool *pool, unsigned int node);
+
+/* Of one link's bits, and of all of them. */
+static inline size_t kona_pool_opened_words(const struct kona_pool *pool)
+{
+	return (pool->most_slabs + 63) / 64;
+}
+
+static inline size_t kona_pool_opened_bytes(const struct kona_pool *pool)
+{
+	return kona_pool_opened_words(pool) * sizeof(uint64_t) * KONA_POOL_MOST_NODES *
+	       KONA_POOL_LINKS;
+}
+
+bool kona_pool_is_live(struct kona_pool *pool, unsigned int node);
+
+/* Replicas of this slab on nodes that are dead are not used any more. */
+void kona_pool_bury(struct kona_pool *pool, uint64_t slab);
+
+/* The node refuses: its replica of this slab is not used any more. */
+void kona_pool_kill_replica(struct kona_pool *pool, uint64_t slab, unsigned int node);
+
+#endif
