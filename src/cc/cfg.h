@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The control flow of a function: LLVM's C interface has no analyses. Blocks are in reverse
+ * postorder, so that a block comes after what dominates it; blocks that cannot be reached are not
+ * listed. Valid until the function's blocks change.
+ */
+#ifndef KONA_CC_CFG_H
+#define KONA_CC_CFG_H
+
+#include <llvm-c/Core.h>
+
+#include "cc/map.h"
+
+enum {
+	KONA_OPT_NO_BLOCK = -1,
+};
+
+struct kona_opt_block {
+	LLVMBasicBlockRef block;
+	int only_before; /* its one predecessor, or KONA_OPT_NO_BLOCK */
+	int dominator;	 /* its immediate dominator; itself at the entry */
+	int *before;	 /* its predecessors, one for each edge */
+	int before_count;
+};
+
+struct kona_opt_cfg {
+	struct kona_opt_block *blocks; /* blocks[0] is the entry */
+	int count;
+	struct kona_map index; /* of a block, plus 1 */
+	int *edges;	       /* where all `before` point to */
+};
+
+void kona_opt_cfg_make(struct kona_opt_cfg *ret_cfg, LLVMValueRef function);
+void kona_opt_cfg_free(struct kona_opt_cfg *cfg);
+
+/* The index of a block, or KONA_OPT_NO_BLOCK. */
+int kona_opt_cfg_find(const struct kona_opt_cfg *cfg, LLVMBasicBlockRef block);
+
+/* Every way to b leads over a. */
+int kona_opt_cfg_dominates(const struct kona_opt_cfg *cfg, int a, int b);
+
+#endif

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One function: every load, store and atomic whose pointer may be far is given a translated one.
+ * An access that may leave its page goes through a bounce buffer on the stack when it does.
+ *
+ * Blocks are visited such that a block with one predecessor follows it, and starts with what is
+ * known there. The view (where VFMem is) is read into two variables at the entry and after each
+ * call, for a call may be the one that starts the runtime, or a fork; the optimiser makes
+ * registers of them.
+ *
+ * State: struct kona_opt_function. Cannot fail.
+ */
+#include <string.h>
+
+#include "cc/opt.h"
+
+static LLVMValueRef byte_pointer(struct kona_opt *opt, LLVMValueRef pointer)
+{
+	return LLVMBuildBitCast(opt->builder, pointer, opt->byte_pointer, "");
+}
+
+static LLVMValueRef moved(struct kona_opt *opt, LLVMValueRef address, LLVMValueRef delta)
+{
+	return LLVMBuildGEP2(opt->builder, LLVMInt8TypeInContext(opt->context), address, &delta, 1,
+			     "");
+}
+
+/* Puts the translated address into the instruction. */
+static void replace(struct kona_opt *opt, const struct kona_opt_access *access,
+		    LLVMValueRef address)
+{
+	LLVMTypeRef type = LLVMTypeOf(LLVMGetOperand(access->instruction, access->operand));
+
+	LLVMSetOperand(access->instruction, access->operand,
+		       LLVMBuildBitCast(opt->builder, address, type, ""));
+	/* The memory is invariant, but its place is not. */
+	LLVMSetMetadata(access->instruction, opt->invariant_load, NULL);
+}
+
+static LLVMValueRef bounce_of(struct kona_opt_function *f, int stores)
+{
+	return byte_pointer(f->opt, f->bounce[stores]);
+}
+
+static LLVMValueRef through_bounce(struct kona_opt_function *f,
+				   const struct kona_opt_access *access, LLVMValueRef address,
+				   LLVMValueRef delta)
+{
+	struct kona_opt *opt = f->opt;
+	LLVMValueRef bounce = bounce_of(f, access->stores);
+	LLVMValueRef args[] = {address, delta, kona_opt_number(opt, (int64_t)access->bytes),
+			       bounce};
+	LLVMValueRef used;
+
+	if (!access->stores)
+		return kona_opt_call(opt, KONA_OPT_LOAD_SPAN, args, 4);
+	used = kona_opt_call(opt, KONA_OPT_STORE_SPAN, args, 4);
+	args[1] = used;
+	kona_opt_build_before(opt, LLVMGetNextInstruction(access->instruction));
+	kona_opt_call(opt, KONA_OPT_STORE_DONE, args, 4);
+	kona_opt_build_before(opt, access->instruction);
+	return used;
+}
+
+void kona_opt_guard_access(struct kona_opt_function *f, const struct kona_opt_access *access,
+			   unsigned once)
+{
+	struct kona_opt *opt = f->opt;
+	LLVMValueRef pointer = LLVMGetOperand(access->instruction, access->operand);
+	/* An aligned access of no more than its alignment cannot leave its page, nor its line. */
+	int contained = access->bytes <= access->align_bytes;
+	LLVMValueRef address, delta;
+
+	kona_opt_build_before(opt, access->instruction);
+	address = byte_pointer(opt, pointer);
+	delta = kona_opt_translate(f, pointer, address, contained ? access->bytes : 1, once);
+	if (contained) {
+		LLVMValueRef args[] = {address, delta};
+
+		if (access->stores)
+			kona_opt_call(opt, KONA_OPT_MARK, args, 2);
+		replace(opt, access, moved(opt, address, delta));
+	} else if (access->whole) {
+		LLVMValueRef args[] = {address, delta, kona_opt_number(opt, (int64_t)access->bytes),
+				       LLVMConstInt(opt->i32, (unsigned)access->stores, 0)};
+
+		replace(opt, access, kona_opt_call(opt, KONA_OPT_WHOLE_SPAN, args, 4));
+	} else {
+		replace(opt, access, through_bounce(f, access, address, delta));
+	}
+}
+
+/* Fills in an access of an instruction that is no call. Returns 0 if it accesses nothing far. */
+static int describe(struct kona_opt *opt, LLVMValueRef instruction, struct kona_opt_access *access)
+{
+	LLVMTypeRef type;
+
+	*access = (struct kona_opt_access){.instruction = instruction};
+	switch (LLVMGetInstructionOpcode(instruction)) {
+	case LLVMLoad:
+		type = LLVMTypeOf(instruction);
+		break;
+	case LLVMStore:
+		type = LLVMTypeOf(LLVMGetOperand(instruction, 0));
+		access->operand = 1;
+		access->stores = 1;
+		break;
+	case LLVMAtomicRMW:
+	case LLVMAtomicCmpXchg:
+		type = LLVMTypeOf(LLVMGetOperand(instruction, 1));
+		access->stores = 1;
+		access->whole = 1;
+		break;
+	default:
+		return 0;
+	}
+	access->bytes = LLVMStoreSizeOfType(opt->layout, type);
+	access->align_bytes = LLVMGetAlignment(instruction);
+	if (!access->whole && LLVMGetOrdering(instruction) != LLVMAtomicOrderingNotAtomic)
+		access->whole = 1;
+	return access->bytes && access->bytes <= 4096 &&
+	       !kona_opt_is_local(opt, LLVMGetOperand(instruction, access->operand));
+}
+
+/* Which instructions are followed by code that may see another view. */
+static int calls_out(LLVMValueRef instruction)
+{
+	LLVMValueRef callee;
+	size_t length;
+
+	if (!LLVMIsACallInst(instruction) && !LLVMIsAInvokeInst(instruction))
+		return 0;
+	callee = LLVMGetCalledValue(instruction);
+	if (!LLVMIsAFunction(callee))
+		return !LLVMIsAInlineAsm(callee);
+	if (LLVMGetIntrinsicID(callee))
+		return 0;
+	return strncmp(LLVMGetValueName2(callee, &length), "kona_cc_", 8) != 0;
+}
+
+/* Guards that call the library, which has slots of its own. */
+static int is_guard_call(LLVMValueRef instruction)
+{
+	size_t length;
+	LLVMValueRef callee = LLVMIsACallInst(instruction) ? LLVMGetCalledValue(instruction) : NULL;
+
+	return callee && LLVMIsAFunction(callee) &&
+	       !strncmp(LLVMGetValueName2(callee, &length), "kona_cc_g_", 10);
+}
+
+static int ends_translations(LLVMValueRef instruction)
+{
+	LLVMValueRef callee;
+
+	if (!LLVMIsACallInst(instruction) && !LLVMIsAInvokeInst(instruction))
+		return 0;
+	callee = LLVMGetCalledValue(instruction);
+	if (LLVMIsAInlineAsm(callee))
+		return 0;
+	return !(LLVMIsAFunction(callee) && LLVMGetIntrinsicID(callee)) &&
+	       !is_guard_call(instruction);
+}
+
+static void visit_block(struct kona_opt_function *f, LLVMBasicBlockRef block)
+{
+	struct kona_opt_access access;
+	LLVMValueRef next;
+
+	for (LLVMValueRef i = LLVMGetFirstInstruction(block); i; i = next) {
+		next = LLVMGetNextInstruction(i);
+		if (LLVMIsACallInst(i) || LLVMIsAInvokeInst(i))
+			kona_opt_guard_call(f, i);
+		else if (describe(f->opt, i, &access))
+			kona_opt_guard_access(f, &access, KONA_CC_SLOT_ONCE);
+		if (ends_translations(i))
+			f->now = (struct kona_opt_state){0};
+	}
+}
+
+/* Reads the view at the builder's place. */
+static void read_view(struct kona_opt_function *f)
+{
+	struct kona_opt *opt = f->opt;
+
+	LLVMBuildStore(opt->builder, kona_opt_call(opt, KONA_OPT_BASE, NULL, 0), f->base);
+	LLVMBuildStore(opt->builder, kona_opt_call(opt, KONA_OPT_SIZE, NULL, 0), f->size);
+}
+
+static LLVMValueRef first_after_phis(LLVMBasicBlockRef block)
+{
+	LLVMValueRef i = LLVMGetFirstInstruction(block);
+
+	while (LLVMGetInstructionOpcode(i) == LLVMPHI ||
+	       LLVMGetInstructionOpcode(i) == LLVMLandingPad)
+		i = LLVMGetNextInstruction(i);
+	return i;
+}
+
+/* Nothing may stand between a call that must be a tail call and its return. */
+static int returns_next(LLVMValueRef instruction)
+{
+	LLVMValueRef next = LLVMGetNextInstruction(instruction);
+
+	if (LLVMIsABitCastInst(next))
+		next = LLVMGetNextInstruction(next);
+	return LLVMGetInstructionOpcode(next) == LLVMRet;
+}
+
+static void read_view_after_calls(struct kona_opt_function *f, LLVMBasicBlockRef block)
+{
+	LLVMValueRef next;
+
+	for (LLVMValueRef i = LLVMGetFirstInstruction(block); i; i = next) {
+		next = LLVMGetNextInstruction(i);
+		if (!calls_out(i))
+			continue;
+		if (LLVMIsAInvokeInst(i)) {
+			kona_opt_build_before(f->opt, first_after_phis(LLVMGetNormalDest(i)));
+			read_view(f);
+			kona_opt_build_before(f->opt, first_after_phis(LLVMGetUnwindDest(i)));
+			read_view(f);
+		} else if (!returns_next(i)) {
+			kona_opt_build_before(f->opt, next);
+			read_view(f);
+		}
+	}
+}
+
+/* The variables, at the entry. */
+static void open_function(struct kona_opt_function *f)
+{
+	struct kona_opt *opt = f->opt;
+	LLVMValueRef first = LLVMGetFirstInstruction(LLVMGetEntryBasicBlock(f->function));
+	LLVMTypeRef bytes =
+		LLVMArrayType(LLVMInt8TypeInContext(opt->context), (unsigned)f->bounce_bytes);
+
+	kona_opt_build_before(opt, first);
+	f->base = LLVMBuildAlloca(opt->builder, opt->i64, "");
+	f->size = LLVMBuildAlloca(opt->builder, opt->i64, "");
+	for (int i = 0; i < 2; i++) {
+		f->bounce[i] = LLVMBuildAlloca(opt->builder, bytes, "");
+		LLVMSetAlignment(f->bounce[i], 64);
+	}
+	while (LLVMIsAAllocaInst(first))
+		first = LLVMGetNextInstruction(first);
+	kona_opt_build_before(opt, first);
+	read_view(f);
+}
+
+/* The largest access, for the bounce buffers; 0 when the function needs no guards. */
+static uint64_t largest_access(struct kona_opt *opt, LLVMValueRef function)
+{
+	struct kona_opt_access access;
+	uint64_t most = 0;
+
+	for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(function); b;
+	     b = LLVMGetNextBasicBlock(b))
+		for (LLVMValueRef i = LLVMGetFirstInstruction(b); i;
+		     i = LLVMGetNextInstruction(i)) {
+			if (LLVMIsACallInst(i) && most < KONA_OPT_SMALL_COPY_BYTES)
+				most = KONA_OPT_SMALL_COPY_BYTES;
+			if (describe(opt, i, &access) && access.bytes > most)
+				most = access.bytes;
+		}
+	return most;
+}
+
+void kona_opt_guard_function(struct kona_opt *opt, LLVMValueRef function)
+{
+	struct kona_opt_function f = {.opt = opt, .function = function};
+	struct kona_opt_cfg cfg;
+	struct kona_opt_state *after;
+
+	f.bounce_bytes = largest_access(opt, function);
+	if (!f.bounce_bytes)
+		return;
+	open_function(&f);
+	kona_opt_cfg_make(&cfg, function);
+	after = calloc(cfg.count, sizeof(*after));
+	if (!after)
+		err(1, "kona-opt");
+	for (int i = 0; i < cfg.count; i++) {
+		if (cfg.blocks[i].only_before != KONA_OPT_NO_BLOCK)
+			f.now = after[cfg.blocks[i].only_before];
+		else
+			f.now = (struct kona_opt_state){0};
+		visit_block(&f, cfg.blocks[i].block);
+		after[i] = f.now;
+	}
+	for (int i = 0; i < cfg.count; i++)
+		read_view_after_calls(&f, cfg.blocks[i].block);
+	free(after);
+	kona_opt_cfg_free(&cfg);
+}

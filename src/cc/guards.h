@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the three parts of kona-cc agree on: the guards that kona-opt inserts (guards.c), kona-opt
+ * itself, and the library that guarded programs link (straddle.c, copy.c, ...).
+ *
+ * The slots of compiled code, 0 to 7: 0 to 5 hold translations that are shared between accesses.
+ */
+#ifndef KONA_CC_GUARDS_H
+#define KONA_CC_GUARDS_H
+
+enum {
+	KONA_CC_SLOTS_SHARED = 6,
+	KONA_CC_SLOT_ONCE = 6,	/* an access by itself */
+	KONA_CC_SLOT_OTHER = 7, /* the second pointer of such an access */
+};
+
+/*
+ * Load and store up to a page across the border of pages, far or not. They save every general
+ * register, so that the rare case costs the common one no spills. For compiled code only.
+ */
+#ifdef __clang__
+__attribute__((preserve_most)) void kona_cc_straddle_load(void *to, const void *from,
+							  unsigned long size_bytes);
+__attribute__((preserve_most)) void kona_cc_straddle_store(void *to, const void *from,
+							   unsigned long size_bytes);
+#endif
+
+#endif

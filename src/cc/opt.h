@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * kona-opt: puts guards in front of the accesses of a module. The walk: opt.c reads the module and
+ * links the guards; local.c says which pointers need none; for each function, guard.c visits every
+ * access (calls.c: those that are calls), and share.c translates its pointer, if it can by a
+ * translation that is there already.
+ *
+ * One thread, one module; all state is in these two structs.
+ */
+#ifndef KONA_CC_OPT_H
+#define KONA_CC_OPT_H
+
+#include <llvm-c/Core.h>
+#include <llvm-c/Target.h>
+
+#include "cc/cfg.h"
+#include "cc/guards.h"
+#include "cc/map.h"
+
+/* The functions of guards.c. */
+enum kona_opt_guard {
+	KONA_OPT_BASE,
+	KONA_OPT_SIZE,
+	KONA_OPT_DELTA,
+	KONA_OPT_AGAIN,
+	KONA_OPT_MARK,
+	KONA_OPT_MARK_SPAN,
+	KONA_OPT_LOAD_SPAN,
+	KONA_OPT_STORE_SPAN,
+	KONA_OPT_STORE_DONE,
+	KONA_OPT_WHOLE_SPAN,
+	KONA_OPT_STEPS,
+	KONA_OPT_MARK_STEPS,
+	KONA_OPT_GUARDS,
+};
+
+struct kona_opt {
+	LLVMContextRef context;
+	LLVMModuleRef module;
+	LLVMTargetDataRef layout;
+	LLVMBuilderRef builder;
+	LLVMTypeRef byte_pointer, i64, i32;
+	LLVMValueRef guards[KONA_OPT_GUARDS];
+	struct kona_map local_arguments; /* arguments that are local at every call */
+	unsigned invariant_load, tbaa;	 /* kinds of metadata */
+};
+
+/* A translation that later accesses may share. */
+struct kona_opt_known {
+	LLVMValueRef base; /* NULL: the slot is free */
+	int64_t offset;	   /* the translated address is base + offset */
+	LLVMValueRef address;
+	LLVMValueRef delta;
+	unsigned used; /* when, for finding the oldest */
+};
+
+/* What is known at a point of the function: one entry for each shared slot. */
+struct kona_opt_state {
+	struct kona_opt_known slots[KONA_CC_SLOTS_SHARED];
+	unsigned clock;
+};
+
+struct kona_opt_function {
+	struct kona_opt *opt;
+	LLVMValueRef function;
+	LLVMValueRef base, size;   /* variables: the view */
+	LLVMValueRef bounce[2];	   /* arrays of bytes: of loads, of stores */
+	uint64_t bounce_bytes;	   /* room for the largest access of the function */
+	struct kona_opt_state now; /* at the instruction that is being visited */
+};
+
+/* One pointer of an instruction. */
+struct kona_opt_access {
+	LLVMValueRef instruction;
+	unsigned operand; /* which of its operands is the pointer */
+	uint64_t bytes;
+	uint64_t align_bytes;
+	int stores;
+	int whole; /* cannot go through a bounce buffer */
+};
+
+enum {
+	KONA_OPT_SMALL_COPY_BYTES = 64, /* memory intrinsics up to here are guarded in line */
+};
+
+/* local.c: no guard is needed for this pointer: it is of the stack, of a global, ... */
+int kona_opt_is_local(struct kona_opt *opt, LLVMValueRef pointer);
+
+/* local.c: finds the arguments of internal functions that are local at every call. */
+void kona_opt_find_local_arguments(struct kona_opt *opt);
+
+/* guard.c: all accesses of a function. */
+void kona_opt_guard_function(struct kona_opt *opt, LLVMValueRef function);
+
+/* guard.c: one access. When it cannot share a translation that looked fit, it uses the slot `once`,
+ * one of KONA_CC_SLOT_ONCE and _OTHER. */
+void kona_opt_guard_access(struct kona_opt_function *f, const struct kona_opt_access *access,
+			   unsigned once);
+
+/* calls.c: a call, of an intrinsic or not. */
+void kona_opt_guard_call(struct kona_opt_function *f, LLVMValueRef call);
+
+/* calls.c: calls to the C library that move memory go to our versions. */
+void kona_opt_rename_library(struct kona_opt *opt);
+
+/* share.c: the distance by which `pointer` is translated; `address` is the same as a byte pointer.
+ * Good for `bytes` from there on. */
+LLVMValueRef kona_opt_translate(struct kona_opt_function *f, LLVMValueRef pointer,
+				LLVMValueRef address, uint64_t bytes, unsigned once);
+
+/* opt.c: a call of a guard, at the builder's place. */
+LLVMValueRef kona_opt_call(struct kona_opt *opt, enum kona_opt_guard guard, LLVMValueRef *args,
+			   unsigned count);
+
+/* opt.c: the builder's place is before `instruction`, and its source line, too. */
+void kona_opt_build_before(struct kona_opt *opt, LLVMValueRef instruction);
+
+static inline LLVMValueRef kona_opt_number(struct kona_opt *opt, int64_t number)
+{
+	return LLVMConstInt(opt->i64, (unsigned long long)number, 1);
+}
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the sections of language*.c share: memory that is far under Kona, and sums to print. */
+#ifndef KONA_TESTS_CC_LANGUAGE_H
+#define KONA_TESTS_CC_LANGUAGE_H
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define APART __attribute__((noinline))
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+/* tests/cc/mock.c: the counts begin. */
+__attribute__((weak)) void kona_mock_start(void);
+#ifdef __cplusplus
+}
+#endif
+
+/* The compiler must not see through it. */
+static inline void *hide(void *p)
+{
+	__asm__("" : "+r"(p));
+	return p;
+}
+
+static APART void *far_bytes(size_t bytes)
+{
+	char *p = (char *)hide(malloc(bytes));
+
+	if (!p)
+		abort();
+	for (size_t i = 0; i < bytes; i++)
+		p[i] = (char)(i * 131 + i / 251);
+	return p;
+}
+
+static APART unsigned sum(const void *memory, size_t bytes)
+{
+	const unsigned char *p = (const unsigned char *)memory;
+	unsigned s = 1;
+
+	for (size_t i = 0; i < bytes; i++)
+		s = s * 16777619u + p[i];
+	return s;
+}
+
+#endif
