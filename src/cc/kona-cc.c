@@ -263,9 +263,20 @@ static struct kona_cc_args whole_command(int argc, char **argv, const struct par
 		snprintf(word, sizeof(word), "-Wl,-rpath,%s", parts->libraries);
 		if (!is_static)
 			kona_cc_args_add(&args, word);
+		/* Lazy binding uses a register that a guard keeps across kona_guard_miss(). */
+		kona_cc_args_add(&args, "-Wl,-z,now");
 	}
 	kona_cc_args_add(&args, "--end-no-unused-arguments");
 	return args;
+}
+
+/* Nothing looks like an input. Our libraries are inputs: clang would link them alone. */
+static int lacks_inputs(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		if (argv[i][0] != '-' || !argv[i][1] || !strncmp(argv[i], "-l", 2))
+			return 0;
+	return 1;
 }
 
 /* There is nothing to plan: clang answers itself, without our arguments. */
@@ -291,7 +302,7 @@ int main(int argc, char **argv)
 	find_parts(&parts);
 	args = whole_command(argc, argv, &parts);
 	make_temporary();
-	if (kona_cc_args_find(&args, "-###") > 0)
+	if (lacks_inputs(argc, argv) || kona_cc_args_find(&args, "-###") > 0)
 		become_clang(&args, argv);
 	signal(SIGINT, on_signal);
 	signal(SIGHUP, on_signal);

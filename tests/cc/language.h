@@ -25,15 +25,25 @@ static inline void *hide(void *p)
 	return p;
 }
 
-static APART void *far_bytes(size_t bytes)
+static APART void *fill_bytes(void *memory, size_t bytes)
 {
-	char *p = (char *)hide(malloc(bytes));
+	char *p = (char *)memory;
 
 	if (!p)
 		abort();
 	for (size_t i = 0; i < bytes; i++)
 		p[i] = (char)(i * 131 + i / 251);
 	return p;
+}
+
+static inline void *far_bytes(size_t bytes)
+{
+	return fill_bytes(hide(malloc(bytes)), bytes);
+}
+
+static inline void *far_pages(size_t bytes)
+{
+	return fill_bytes(hide(aligned_alloc(4096, (bytes + 4095) / 4096 * 4096)), bytes);
 }
 
 static APART unsigned sum(const void *memory, size_t bytes)

@@ -47,6 +47,8 @@ static unsigned long misses, evictions, touches;
 static const struct kona_guard *known; /* the first thread's */
 
 void kona_mock_start(void);
+/* The C library's: libkona has a version of sigaction() that is not wanted here. */
+int __sigaction(int number, const struct sigaction *action, struct sigaction *ret_old);
 
 static void die(const char *what)
 {
@@ -253,7 +255,7 @@ static void start(void)
 	memset(frames, 0xdb, FRAMES * PAGE);
 	for (int i = 0; i < FRAMES; i++)
 		page_of_frame[i] = -1;
-	sigaction(SIGSEGV, &action, NULL);
+	__sigaction(SIGSEGV, &action, NULL);
 	known = &kona_guard_self;
 	kona_guard_self.base = (uintptr_t)vfmem;
 	kona_guard_self.size_bytes = bytes;
