@@ -68,41 +68,44 @@ static void drop_piece(struct kona_space *space, const struct piece *piece, bool
 		kona_fatal("the memory node does not take memory back: %s", strerror(-rc));
 }
 
-/* A guard may be using the page: it stays in its frame, as zeros; a store that comes late lands in
- * the page that it was meant for. */
-static void wipe(struct kona_space *space, uint64_t page, uint32_t frame, uint64_t stale)
+/*
+ * A guard may be using the page, or it is pinned: it keeps its frame and becomes zeros, so that a
+ * store which comes late lands in the page that it was meant for. Marks stay, for a guard may stand
+ * between its mark and its store. A page in place has lost its memory: the next touch, at whichever
+ * of its addresses, finds zeros (fault.c, inplace.c).
+ */
+static void settle_held(struct kona_space *space, uint64_t page, uint64_t entry, bool clean)
 {
-	memset(kona_frame_address(&space->frames, frame), 0, KONA_PAGE_BYTES);
-	if (kona_pt_settle(&space->pt, page,
-			   kona_space_frame_entry(space, page, frame, KONA_PT_ZERO | stale)))
+	uint32_t frame = kona_pt_payload(entry);
+	uint64_t flags = KONA_PT_ZERO | (clean ? 0 : KONA_PT_STALE);
+	uint64_t settled = kona_pt_entry(KONA_PT_INPLACE, flags, frame);
+
+	if (kona_pt_framed(entry)) {
+		memset(kona_frame_address(&space->frames, frame), 0, KONA_PAGE_BYTES);
+		settled = kona_space_frame_entry(space, page, frame, flags);
+	}
+	if (kona_pt_settle(&space->pt, page, settled))
 		kona_space_wake(space, page);
 }
 
-/* A page in place that is pinned keeps its frame; its memory is gone, and comes back as zeros by
- * the next fault. */
-static void empty(struct kona_space *space, uint64_t page, uint32_t frame, uint64_t stale)
+static bool is_held(const struct kona_space *space, uint64_t page, uint32_t frame)
 {
-	if (kona_pt_settle(&space->pt, page,
-			   kona_pt_entry(KONA_PT_INPLACE, KONA_PT_ZERO | stale, frame)))
-		kona_space_wake(space, page);
+	/* relaxed: set before the first page is framed */
+	return kona_load_relaxed(&space->guarded) &&
+	       (kona_held(&space->evict.held, page) || kona_frame_pinned(&space->frames, frame));
 }
 
 static void settle_page(struct kona_space *space, const struct piece *piece, uint64_t i)
 {
 	uint64_t entry = piece->entries[i], page = piece->first + i;
-	bool framed = kona_pt_framed(entry), inplace = kona_pt_state(entry) == KONA_PT_INPLACE;
+	bool local = kona_pt_framed(entry) || kona_pt_state(entry) == KONA_PT_INPLACE;
 	bool clean = piece->punch || ((entry & KONA_PT_ZERO) && !(entry & KONA_PT_STALE));
 
-	if (framed || inplace) {
+	if (local) {
 		uint32_t frame = kona_pt_payload(entry);
 
-		if (inplace && kona_frame_pinned(&space->frames, frame)) {
-			empty(space, page, frame, clean ? 0 : KONA_PT_STALE);
-			return;
-		}
-		if (framed && (kona_held(&space->evict.held, page) ||
-			       kona_frame_pinned(&space->frames, frame))) {
-			wipe(space, page, frame, clean ? 0 : KONA_PT_STALE);
+		if (is_held(space, page, frame)) {
+			settle_held(space, page, entry, clean);
 			return;
 		}
 		if (space->frames.marks[frame] & KONA_FRAME_MARKED)
@@ -130,7 +133,8 @@ static void discard_piece(struct kona_space *space, uint64_t first, uint64_t cou
 	}
 	if (!claimed)
 		return;
-	if (piece.framed)
+	/* relaxed: set before the first page is framed */
+	if ((piece.framed || piece.mapped) && kona_load_relaxed(&space->guarded))
 		kona_hazard_collect(space, &space->evict.held);
 	drop_piece(space, &piece, piece.punch && far);
 	for (uint64_t i = 0; i < count; i++)

@@ -121,11 +121,9 @@ static int serve_frame(struct kona_space *space, uint32_t frame)
 	entry = kona_pt_load(&space->pt, page);
 	if (kona_pt_busy(entry))
 		return -EAGAIN;
-	if (kona_pt_payload(entry) != frame)
-		kona_fatal("frame %u is used by a guard, and page %p has left it", frame,
-			   (void *)kona_space_address(space, page));
-	if (kona_pt_state(entry) == KONA_PT_INPLACE)
+	if (kona_pt_state(entry) == KONA_PT_INPLACE && kona_pt_payload(entry) == frame)
 		return kona_inplace_leave(space, page, entry);
+	/* An old message: the page has come back, and may be gone again. */
 	kona_uffd_wake(space->uffd, kona_frame_address(&space->frames, frame), KONA_PAGE_BYTES);
 	return 0;
 }

@@ -170,40 +170,67 @@ static void forget_left(struct kona_hazard *hazard, uintptr_t frame, bool altern
 	hazard->guard->size_bytes = hazard->size_bytes;
 }
 
+/* A signal may come between any two steps, and save and restore at the same depth: then its frame
+ * stands in ours, and all is done again. */
+static void save_at(struct kona_hazard *hazard, uint32_t depth, uintptr_t frame, bool alternate)
+{
+	do {
+		copy_slots(hazard->saved[depth], hazard->guard->slots);
+		hazard->handlers[depth].alternate = alternate;
+		hazard->handlers[depth].frame = frame;
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+		hazard->depth = depth + 1;
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	} while (hazard->handlers[depth].frame != frame);
+}
+
 void kona_hazard_save(struct kona_hazard *hazard, uintptr_t frame, bool alternate)
 {
 	forget_left(hazard, frame, alternate);
 	if (hazard->depth < KONA_HAZARD_DEPTH) {
-		copy_slots(hazard->saved[hazard->depth], hazard->guard->slots);
-		hazard->handlers[hazard->depth].frame = frame;
-		hazard->handlers[hazard->depth].alternate = alternate;
-	} else {
-		hazard->guard->size_bytes = 0;
+		save_at(hazard, hazard->depth, frame, alternate);
+		return;
 	}
 	hazard->depth++;
+	hazard->guard->size_bytes = 0;
 }
 
+/* The depth goes down last: a signal that comes before saves elsewhere. */
 void kona_hazard_restore(struct kona_hazard *hazard)
 {
-	hazard->depth--;
-	if (hazard->depth < KONA_HAZARD_DEPTH)
-		copy_slots(hazard->guard->slots, hazard->saved[hazard->depth]);
-	if (hazard->depth <= KONA_HAZARD_DEPTH)
+	uint32_t depth = hazard->depth - 1;
+
+	if (depth < KONA_HAZARD_DEPTH)
+		copy_slots(hazard->guard->slots, hazard->saved[depth]);
+	else if (depth == KONA_HAZARD_DEPTH)
 		hazard->guard->size_bytes = hazard->size_bytes;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	hazard->depth = depth;
 }
 
 /* --- the gate ----------------------------------------------------------------------------------*/
 
+static bool anybody_misses(void)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&registry.lock);
+	for (struct kona_hazard *thread = registry.threads; thread; thread = thread->next)
+		found |= thread != &self && kona_load_acquire(&thread->missing); /* GU-2 */
+	pthread_mutex_unlock(&registry.lock);
+	return found;
+}
+
+/* It waits without the lock: whoever misses may need it, to evict. */
 void kona_hazard_close_gate(void)
 {
 	kona_add_relaxed(&registry.gate, 1); /* relaxed: the barrier below orders it */
 	pthread_mutex_lock(&registry.lock);
 	if (registry.threads)
 		barrier(); /* GU-2: pairs with the store in kona_hazard_begin_miss() */
-	for (struct kona_hazard *thread = registry.threads; thread; thread = thread->next)
-		while (thread != &self && kona_load_acquire(&thread->missing)) /* GU-2 */
-			sched_yield();
 	pthread_mutex_unlock(&registry.lock);
+	while (anybody_misses())
+		sched_yield();
 }
 
 void kona_hazard_open_gate(void)

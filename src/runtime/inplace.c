@@ -91,9 +91,19 @@ static int move_shared(struct kona_space *space, uint32_t frame, char *to, char 
 	return move(space, to, from);
 }
 
+/* The page was dropped at its own address: it is zeros, whose frame needs memory again. */
+static int fill(struct kona_space *space, char *to)
+{
+	static const char zeros[KONA_PAGE_BYTES];
+	size_t done;
+
+	return kona_uffd_copy(space->uffd, to, zeros, KONA_PAGE_BYTES, false, &done);
+}
+
 int kona_inplace_leave(struct kona_space *space, uint64_t page, uint64_t seen)
 {
 	uint32_t frame = kona_pt_payload(seen);
+	uint64_t flags = seen & (KONA_PT_ZERO | KONA_PT_STALE);
 	char *home = kona_space_address(space, page);
 	char *address = kona_frame_address(&space->frames, frame);
 	int rc;
@@ -103,6 +113,11 @@ int kona_inplace_leave(struct kona_space *space, uint64_t page, uint64_t seen)
 	rc = move(space, address, home);
 	if (rc == -EBUSY)
 		rc = move_shared(space, frame, address, home);
+	if (rc == -ENOENT) {
+		if (!(flags & KONA_PT_ZERO)) /* the store's bytes are of an earlier life */
+			flags = KONA_PT_ZERO | KONA_PT_STALE;
+		rc = fill(space, address);
+	}
 	if (rc) {
 		kona_vacate_keep(space, page, seen);
 		if (rc != -EAGAIN && rc != -EBUSY)
@@ -111,9 +126,7 @@ int kona_inplace_leave(struct kona_space *space, uint64_t page, uint64_t seen)
 		return -EAGAIN;
 	}
 	space->frames.marks[frame] |= KONA_FRAME_SOLID | KONA_FRAME_MARKED;
-	kona_vacate_keep(
-		space, page,
-		kona_space_frame_entry(space, page, frame, seen & (KONA_PT_ZERO | KONA_PT_STALE)));
+	kona_vacate_keep(space, page, kona_space_frame_entry(space, page, frame, flags));
 	kona_add_relaxed(&space->stats->moved_to_frame, 1); /* relaxed: a figure */
 	return 0;
 }

@@ -239,6 +239,27 @@ static void discarded(void)
 	CHECK(get(&data[5 * WORDS]) == 7);
 }
 
+/* The same, for a page whose translation was made before it went in place. */
+static void discarded_in_place(void)
+{
+	uint64_t *data = make_data(KONA_DIRTY_LINES, DATA_PAGES);
+	uint64_t page = kona_space_page(&space, data), *held;
+
+	put(&data[5 * WORDS], 6);
+	held = kona_guard_store(&data[5 * WORDS], 2);
+	CHECK(data[5 * WORDS] == 6); /* in place */
+	kona_discard(&space, page, 16);
+	CHECK(*held == 0);
+	*held = 7;
+	CHECK(data[5 * WORDS] == 7);
+	kona_discard(&space, page, 16);
+	CHECK(data[5 * WORDS] == 0);
+	*held = 8;
+	for (uint64_t i = 6; i < DATA_PAGES; i++) /* whoever has which frame */
+		put(&data[i * WORDS], i);
+	CHECK(get(&data[5 * WORDS]) == 8);
+}
+
 static void protection_is_felt(void)
 {
 	uint64_t *data = make_data(KONA_DIRTY_LINES, DATA_PAGES);
@@ -325,6 +346,7 @@ APART(mixed_wp)
 APART(translation_outlives_moves)
 APART(stale_translation_brings_it_back)
 APART(discarded)
+APART(discarded_in_place)
 APART(protection_is_felt)
 APART(copies_cross_pages)
 APART(streams_are_prefetched)
@@ -339,6 +361,7 @@ int main(void)
 		cmocka_unit_test(translation_outlives_moves_apart),
 		cmocka_unit_test(stale_translation_brings_it_back_apart),
 		cmocka_unit_test(discarded_apart),
+		cmocka_unit_test(discarded_in_place_apart),
 		cmocka_unit_test(protection_is_felt_apart),
 		cmocka_unit_test(copies_cross_pages_apart),
 		cmocka_unit_test(streams_are_prefetched_apart),
