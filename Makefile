@@ -3,7 +3,7 @@ BUILD  ?= build
 MESON  := meson
 SETUP  := $(BUILD)/build.ninja
 
-.PHONY: build deps test test-long demo check clean install
+.PHONY: build deps test stress test-long demo check clean install
 
 build: deps $(SETUP)
 	ninja -C $(BUILD)
@@ -24,6 +24,12 @@ test-long: build
 # Redis with part of its data in remote memory; see bench/demo.
 demo: build
 	bench/demo --build $(BUILD)
+
+# Guards against everything else, for long.
+STRESS_SECONDS ?= 900
+stress: build
+	$(BUILD)/tests/stress/guard-stress --seconds $(STRESS_SECONDS)
+	tests/stress/run-mutants $(BUILD)/tests/stress/guard-mutants 30
 
 check: deps
 	scripts/check-house

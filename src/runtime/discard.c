@@ -14,6 +14,7 @@
 
 #include "base/atomic.h"
 #include "runtime/fatal.h"
+#include "runtime/mutate.h"
 #include "runtime/os.h"
 #include "runtime/space.h"
 
@@ -91,7 +92,7 @@ static void settle_held(struct kona_space *space, uint64_t page, uint64_t entry,
 static bool is_held(const struct kona_space *space, uint64_t page, uint32_t frame)
 {
 	/* relaxed: set before the first page is framed */
-	return kona_load_relaxed(&space->guarded) &&
+	return kona_load_relaxed(&space->guarded) && !KONA_MUTATED(DISCARD_NO_SCAN) &&
 	       (kona_held(&space->evict.held, page) || kona_frame_pinned(&space->frames, frame));
 }
 

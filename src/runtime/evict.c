@@ -27,6 +27,7 @@
 #include "base/atomic.h"
 #include "runtime/cool.h"
 #include "runtime/fatal.h"
+#include "runtime/mutate.h"
 #include "runtime/os.h"
 #include "runtime/space.h"
 #include "runtime/vacate.h"
@@ -131,6 +132,10 @@ static void spare_held(struct kona_space *space)
 	for (uint32_t i = 0; i < evict->count; i++) {
 		struct kona_victim *victim = &evict->victims[i];
 
+		if (KONA_MUTATED(NO_SCAN_INPLACE) && !is_framed(victim)) {
+			evict->victims[left++] = *victim;
+			continue;
+		}
 		if (kona_held(&evict->held, victim->page) ||
 		    kona_frame_pinned(&space->frames, kona_pt_payload(victim->entry))) {
 			put_back(space, victim);

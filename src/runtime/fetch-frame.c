@@ -15,6 +15,7 @@
 
 #include "base/atomic.h"
 #include "runtime/fatal.h"
+#include "runtime/mutate.h"
 #include "runtime/prefetch.h"
 #include "runtime/space.h"
 
@@ -98,6 +99,8 @@ static void settle(struct kona_space *space, const struct batch *batch, uint32_t
 	kona_store_relaxed(&space->frames.owner[frame], (uint32_t)page);
 	if (kona_pt_settle(&space->pt, page, entry))
 		kona_space_wake(space, page);
+	if (KONA_MUTATED(MARKS_CLEARED_LATE))
+		(void)kona_frame_collect(&space->frames, frame);
 }
 
 int kona_fetch_frames(struct kona_space *space, struct kona_prefetch *prefetch, uint64_t page,

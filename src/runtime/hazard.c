@@ -18,6 +18,7 @@
 
 #include "base/atomic.h"
 #include "runtime/fatal.h"
+#include "runtime/mutate.h"
 #include "runtime/space.h"
 
 static_assert(KONA_HELD_BITS == 1 << 15, "kona_held_bit()");
@@ -38,6 +39,7 @@ static void barrier(void)
 {
 	if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0))
 		kona_fatal("membarrier: %s", strerror(errno));
+	kona_mutant_barrier();
 }
 
 static void prepare_barrier_locked(void)
@@ -127,13 +129,14 @@ void kona_hazard_collect(struct kona_space *space, struct kona_held *held)
 
 	memset(held, 0, sizeof(*held));
 	pthread_mutex_lock(&registry.lock);
-	if (registry.threads) {
+	if (registry.threads && !KONA_MUTATED(NO_BARRIER)) {
 		barrier(); /* GU-1: pairs with the slot store of kona_guard_delta() */
 		kona_add_relaxed(&space->stats->system_calls, 1); /* relaxed: a figure */
 	}
 	for (const struct kona_hazard *thread = registry.threads; thread; thread = thread->next) {
-		hold(held, thread->guard->slots, first_page);
-		for (int i = 0; i < KONA_HAZARD_DEPTH; i++)
+		if (!KONA_MUTATED(NO_SCAN))
+			hold(held, thread->guard->slots, first_page);
+		for (int i = 0; i < KONA_HAZARD_DEPTH && !KONA_MUTATED(NO_SAVED); i++)
 			hold(held, thread->saved[i], first_page);
 	}
 	pthread_mutex_unlock(&registry.lock);
@@ -200,7 +203,7 @@ void kona_hazard_restore(struct kona_hazard *hazard)
 {
 	uint32_t depth = hazard->depth - 1;
 
-	if (depth < KONA_HAZARD_DEPTH)
+	if (depth < KONA_HAZARD_DEPTH && !KONA_MUTATED(NO_RESTORE))
 		copy_slots(hazard->guard->slots, hazard->saved[depth]);
 	else if (depth == KONA_HAZARD_DEPTH)
 		hazard->guard->size_bytes = hazard->size_bytes;

@@ -23,6 +23,7 @@
 
 #include "base/atomic.h"
 #include "runtime/fatal.h"
+#include "runtime/mutate.h"
 #include "runtime/os.h"
 #include "runtime/space.h"
 #include "runtime/vacate.h"
@@ -33,7 +34,8 @@ static void expect_writers(struct kona_space *space, uint32_t frame, uint64_t se
 {
 	uint8_t *marks = &space->frames.marks[frame];
 
-	if (*marks & KONA_FRAME_COMPARE) /* the baseline of its first time in place still stands */
+	if ((*marks & KONA_FRAME_COMPARE) &&
+	    !KONA_MUTATED(HASH_AGAIN)) /* the baseline of its first time in place still stands */
 		return;
 	if (!(seen & KONA_PT_ZERO))
 		kona_dirty_baseline(&space->dirty, &space->frames, frame,

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Known mistakes, one at a time, to see that the stress test finds them (tests/stress). They exist
+ * only in the copy of the engine that is built for it (-DKONA_MUTATE); else KONA_MUTATED() is false
+ * and leaves no trace. The same mistakes are made in the models (tests/model).
+ */
+#ifndef KONA_RUNTIME_MUTATE_H
+#define KONA_RUNTIME_MUTATE_H
+
+#include <stdbool.h>
+
+#include "base/compiler.h"
+
+enum kona_mutation {
+	KONA_MUTATION_NONE,
+	KONA_MUTATION_LOAD_FIRST, /* the first two are the test's own: mistakes of guards */
+	KONA_MUTATION_NO_MARK,
+	KONA_MUTATION_NO_BARRIER,
+	KONA_MUTATION_NO_SCAN,
+	KONA_MUTATION_NO_SCAN_INPLACE,
+	KONA_MUTATION_NO_SAVED,
+	KONA_MUTATION_NO_RESTORE,
+	KONA_MUTATION_HASH_AGAIN,
+	KONA_MUTATION_MARKS_CLEARED_LATE,
+	KONA_MUTATION_DISCARD_NO_SCAN,
+};
+
+#define KONA_MUTATION_NAMES                                                                      \
+	"NONE", "LOAD_FIRST", "NO_MARK", "NO_BARRIER", "NO_SCAN", "NO_SCAN_INPLACE", "NO_SAVED", \
+		"NO_RESTORE", "HASH_AGAIN", "MARKS_CLEARED_LATE", "DISCARD_NO_SCAN"
+
+#ifdef KONA_MUTATE
+extern enum kona_mutation kona_mutation_now; /* Immutable once there are two threads */
+#define KONA_MUTATED(mistake) KONA_UNLIKELY(kona_mutation_now == KONA_MUTATION_##mistake)
+/* Called behind each membarrier(2): empties the store buffers that the test adds to the CPUs'. */
+void kona_mutant_barrier(void);
+#else
+#define KONA_MUTATED(mistake) false
+static inline void kona_mutant_barrier(void)
+{
+}
+#endif
+
+#endif
