@@ -63,6 +63,7 @@ void kona_fatal(const char *format, ...)
 	sigset_t bus;
 	va_list args;
 
+	/* No edge: whoever comes first speaks. */
 	if (kona_exchange_acq_rel(&dying, 1))
 		for (;;)
 			pause();

@@ -185,7 +185,7 @@ bool kona_fetch_recall(struct kona_space *space, struct kona_prefetch *prefetch,
 		kona_prefetch_used(prefetch, page);
 		kona_add_relaxed(&space->stats->prefetch_used_pages, 1); /* relaxed: a figure */
 		/* Without owning the page: atomic, so that no other mark is lost; and this one only
-		 * counts. */
+		 * counts: no edge. */
 		kona_and_acq_rel(marks, (uint8_t)~KONA_FRAME_AHEAD);
 	} else {
 		kona_add_relaxed(&space->stats->recalled_pages, 1); /* relaxed: a figure */

@@ -54,6 +54,7 @@ void kona_trim_destroy(struct kona_trim *trim)
 
 void kona_trim_note(struct kona_trim *trim, uint64_t page)
 {
+	/* No edge, as below: a store to the page waits for the thread that does this. */
 	kona_or_acq_rel(&trim->clean[page / 64], UINT64_C(1) << page % 64);
 	if (trim->count == trim->ring_pages) { /* its oldest page stays, then */
 		trim->first = (trim->first + 1) % trim->ring_pages;
@@ -64,13 +65,14 @@ void kona_trim_note(struct kona_trim *trim, uint64_t page)
 
 void kona_trim_keep(struct kona_trim *trim, uint64_t page)
 {
-	if (page < trim->pages)
+	if (page < trim->pages) /* no edge: callers hold the lock, or are the heir's thread */
 		kona_and_acq_rel(&trim->clean[page / 64], ~(UINT64_C(1) << page % 64));
 }
 
 static bool is_clean(const struct kona_trim *trim, uint64_t page)
 {
-	return kona_load_acquire(&trim->clean[page / 64]) >> page % 64 & 1; /* under the lock */
+	/* No edge: under the lock. */
+	return kona_load_acquire(&trim->clean[page / 64]) >> page % 64 & 1;
 }
 
 static void drop_page(struct kona_executor *executor, uint64_t page)

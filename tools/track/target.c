@@ -102,7 +102,7 @@ int kona_target_edge(struct kona_target *target, enum kona_finding finding,
 {
 	/* A thread that waits for its event to be read cannot stop before it is. */
 	const struct kona_stopper own = {stopper->reaped, stopper->reaped_context, drain, target};
-	uint64_t start = kona_now_ns();
+	uint64_t start;
 	int err;
 
 	if (kona_target_replaced(target))
