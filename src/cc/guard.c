@@ -37,6 +37,16 @@ static void replace(struct kona_opt *opt, const struct kona_opt_access *access,
 	LLVMSetMetadata(access->instruction, opt->invariant_load, NULL);
 }
 
+void kona_opt_replace_address(struct kona_opt_function *f, const struct kona_opt_access *access,
+			      LLVMValueRef delta)
+{
+	struct kona_opt *opt = f->opt;
+	LLVMValueRef pointer = LLVMGetOperand(access->instruction, access->operand);
+
+	kona_opt_build_before(opt, access->instruction);
+	replace(opt, access, moved(opt, byte_pointer(opt, pointer), delta));
+}
+
 static LLVMValueRef bounce_of(struct kona_opt_function *f, int stores)
 {
 	return byte_pointer(f->opt, f->bounce[stores]);
@@ -90,9 +100,10 @@ void kona_opt_guard_access(struct kona_opt_function *f, const struct kona_opt_ac
 	}
 }
 
-/* Fills in an access of an instruction that is no call. Returns 0 if it accesses nothing far. */
-static int describe(struct kona_opt *opt, LLVMValueRef instruction, struct kona_opt_access *access)
+int kona_opt_describe(struct kona_opt *opt, LLVMValueRef instruction,
+		      struct kona_opt_access *ret_access)
 {
+	struct kona_opt_access *access = ret_access;
 	LLVMTypeRef type;
 
 	*access = (struct kona_opt_access){.instruction = instruction};
@@ -166,11 +177,14 @@ static void visit_block(struct kona_opt_function *f, LLVMBasicBlockRef block)
 	struct kona_opt_access access;
 	LLVMValueRef next;
 
+	f->first_slot = (unsigned)kona_map_get(&f->reserved, block, 0);
 	for (LLVMValueRef i = LLVMGetFirstInstruction(block); i; i = next) {
 		next = LLVMGetNextInstruction(i);
+		if (kona_map_get(&f->done, i, 0))
+			continue;
 		if (LLVMIsACallInst(i) || LLVMIsAInvokeInst(i))
 			kona_opt_guard_call(f, i);
-		else if (describe(f->opt, i, &access))
+		else if (kona_opt_describe(f->opt, i, &access))
 			kona_opt_guard_access(f, &access, KONA_CC_SLOT_ONCE);
 		if (ends_translations(i))
 			f->now = (struct kona_opt_state){0};
@@ -259,7 +273,7 @@ static uint64_t largest_access(struct kona_opt *opt, LLVMValueRef function)
 		     i = LLVMGetNextInstruction(i)) {
 			if (LLVMIsACallInst(i) && most < KONA_OPT_SMALL_COPY_BYTES)
 				most = KONA_OPT_SMALL_COPY_BYTES;
-			if (describe(opt, i, &access) && access.bytes > most)
+			if (kona_opt_describe(opt, i, &access) && access.bytes > most)
 				most = access.bytes;
 		}
 	return most;
@@ -275,6 +289,7 @@ void kona_opt_guard_function(struct kona_opt *opt, LLVMValueRef function)
 	if (!f.bounce_bytes)
 		return;
 	open_function(&f);
+	kona_opt_chunk_loops(&f);
 	kona_opt_cfg_make(&cfg, function);
 	after = calloc(cfg.count, sizeof(*after));
 	if (!after)
@@ -289,6 +304,9 @@ void kona_opt_guard_function(struct kona_opt *opt, LLVMValueRef function)
 	}
 	for (int i = 0; i < cfg.count; i++)
 		read_view_after_calls(&f, cfg.blocks[i].block);
+	kona_map_free(&f.reserved);
+	kona_map_free(&f.done);
+	kona_map_free(&f.seen_loops);
 	free(after);
 	kona_opt_cfg_free(&cfg);
 }

@@ -63,10 +63,14 @@ struct kona_opt_state {
 struct kona_opt_function {
 	struct kona_opt *opt;
 	LLVMValueRef function;
-	LLVMValueRef base, size;   /* variables: the view */
-	LLVMValueRef bounce[2];	   /* arrays of bytes: of loads, of stores */
-	uint64_t bounce_bytes;	   /* room for the largest access of the function */
-	struct kona_opt_state now; /* at the instruction that is being visited */
+	LLVMValueRef base, size;    /* variables: the view */
+	LLVMValueRef bounce[2];	    /* arrays of bytes: of loads, of stores */
+	uint64_t bounce_bytes;	    /* room for the largest access of the function */
+	struct kona_opt_state now;  /* at the instruction that is being visited */
+	unsigned first_slot;	    /* of those that may be shared there */
+	struct kona_map reserved;   /* of a block: how many slots its loop owns */
+	struct kona_map done;	    /* instructions that chunk.c has translated */
+	struct kona_map seen_loops; /* their headers */
 };
 
 /* One pointer of an instruction. */
@@ -81,6 +85,7 @@ struct kona_opt_access {
 
 enum {
 	KONA_OPT_SMALL_COPY_BYTES = 64, /* memory intrinsics up to here are guarded in line */
+	KONA_OPT_STREAMS = 4,		/* slots that a loop may own */
 };
 
 /* local.c: no guard is needed for this pointer: it is of the stack, of a global, ... */
@@ -97,6 +102,18 @@ void kona_opt_guard_function(struct kona_opt *opt, LLVMValueRef function);
 void kona_opt_guard_access(struct kona_opt_function *f, const struct kona_opt_access *access,
 			   unsigned once);
 
+/* guard.c: fills in an access of an instruction that is no call. Returns 0 if it accesses nothing
+ * far. */
+int kona_opt_describe(struct kona_opt *opt, LLVMValueRef instruction,
+		      struct kona_opt_access *ret_access);
+
+/* guard.c: lets an access that stays in its page use its address, translated by `delta`. */
+void kona_opt_replace_address(struct kona_opt_function *f, const struct kona_opt_access *access,
+			      LLVMValueRef delta);
+
+/* chunk.c: loops over consecutive memory. Changes the control flow. */
+void kona_opt_chunk_loops(struct kona_opt_function *f);
+
 /* calls.c: a call, of an intrinsic or not. */
 void kona_opt_guard_call(struct kona_opt_function *f, LLVMValueRef call);
 
@@ -107,6 +124,10 @@ void kona_opt_rename_library(struct kona_opt *opt);
  * Good for `bytes` from there on. */
 LLVMValueRef kona_opt_translate(struct kona_opt_function *f, LLVMValueRef pointer,
 				LLVMValueRef address, uint64_t bytes, unsigned once);
+
+/* share.c: translates a byte pointer in the given slot. */
+LLVMValueRef kona_opt_translate_anew(struct kona_opt_function *f, LLVMValueRef address,
+				     unsigned slot);
 
 /* opt.c: a call of a guard, at the builder's place. */
 LLVMValueRef kona_opt_call(struct kona_opt *opt, enum kona_opt_guard guard, LLVMValueRef *args,

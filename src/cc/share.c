@@ -63,7 +63,8 @@ static LLVMValueRef view(struct kona_opt_function *f, LLVMValueRef variable)
 	return LLVMBuildLoad2(f->opt->builder, f->opt->i64, variable, "");
 }
 
-static LLVMValueRef translate_anew(struct kona_opt_function *f, LLVMValueRef address, unsigned slot)
+LLVMValueRef kona_opt_translate_anew(struct kona_opt_function *f, LLVMValueRef address,
+				     unsigned slot)
 {
 	LLVMValueRef args[] = {address, view(f, f->base), view(f, f->size),
 			       LLVMConstInt(f->opt->i32, slot, 0)};
@@ -83,11 +84,11 @@ static struct kona_opt_known *find(struct kona_opt_state *state, LLVMValueRef ba
 	return NULL;
 }
 
-static unsigned oldest(const struct kona_opt_state *state)
+static unsigned oldest(const struct kona_opt_state *state, unsigned first)
 {
-	unsigned slot = 0;
+	unsigned slot = first;
 
-	for (unsigned i = 1; i < KONA_CC_SLOTS_SHARED; i++)
+	for (unsigned i = first + 1; i < KONA_CC_SLOTS_SHARED; i++)
 		if (state->slots[i].used < state->slots[slot].used)
 			slot = i;
 	return slot;
@@ -118,11 +119,12 @@ LLVMValueRef kona_opt_translate(struct kona_opt_function *f, LLVMValueRef pointe
 			return known->delta;
 		return kona_opt_call(opt, KONA_OPT_AGAIN, args, 8);
 	}
-	slot = oldest(state);
-	state->slots[slot] = (struct kona_opt_known){.base = base,
-						     .offset = offset,
-						     .address = address,
-						     .delta = translate_anew(f, address, slot),
-						     .used = ++state->clock};
+	slot = oldest(state, f->first_slot);
+	state->slots[slot] =
+		(struct kona_opt_known){.base = base,
+					.offset = offset,
+					.address = address,
+					.delta = kona_opt_translate_anew(f, address, slot),
+					.used = ++state->clock};
 	return state->slots[slot].delta;
 }
