@@ -18,7 +18,8 @@
  *   - no state without a way out, though each thread stops for ever with its slot set
  *
  * Configuration: GUARDS, RAWS (threads), PAGES, FRAMES, OPS (of each thread; 0: no end), ROUNDS (of
- * the evictor), NARROW (the program stores to one page, signal handlers load another). M_...: mutations, each of which breaks one of the above (tests/model/run).
+ * the evictor), NARROW (the program stores to one page, signal handlers load another). M_...:
+ * mutations, each of which breaks one of the above (tests/model/run-models).
  */
 #ifndef GUARDS
 #define GUARDS 2
