@@ -137,12 +137,12 @@ static int show(const struct session *s, const char *path, const char *part,
 
 static int do_status(const struct session *s)
 {
-	return show(s, "/v1/status", NULL, kona_rack_show_status);
+	return show(s, "/v1/nodes", NULL, kona_rack_show_status);
 }
 
 static int do_nodes(const struct session *s)
 {
-	return show(s, "/v1/status", "nodes", kona_rack_show_nodes);
+	return show(s, "/v1/nodes", "nodes", kona_rack_show_nodes);
 }
 
 static int do_slabs(const struct session *s)
@@ -157,7 +157,7 @@ static const json_t *find_node(const struct session *s, json_t **ret_status)
 	const json_t *node;
 	size_t i;
 
-	*ret_status = call(s, "GET", "/v1/status", NULL);
+	*ret_status = call(s, "GET", "/v1/nodes", NULL);
 	if (!*ret_status)
 		return NULL;
 	json_array_foreach (json_object_get(*ret_status, "nodes"), i, node)

@@ -76,7 +76,7 @@ void kona_rack_show_status(const json_t *status)
 	printf("slabs     %lld of %s, %lld copies wanted: %lld degraded, %lld lost\n",
 	       number_of(rack, "slabs"), size(number_of(rack, "slab_bytes")),
 	       number_of(rack, "replicas"), number_of(rack, "degraded"), number_of(rack, "lost"));
-	printf("programs  %zu\n", json_array_size(json_object_get(status, "leases")));
+	printf("programs  %lld\n", number_of(rack, "leases"));
 }
 
 void kona_rack_show_slabs(const json_t *slabs)

@@ -268,6 +268,7 @@ static const struct {
 	const char *path, *content_type;
 	char *(*make)(const struct kona_rack *rack);
 } reports[] = {
+	{"/v1/nodes", "application/json", kona_rack_report_nodes},
 	{"/v1/status", "application/json", kona_rack_report_status},
 	{"/v1/slabs", "application/json", kona_rack_report_slabs},
 	{"/v1/metrics", "text/plain; version=0.0.4", kona_rack_report_metrics},
@@ -348,8 +349,7 @@ static void run(const struct route *route, struct call *call, const char *body, 
 }
 
 /* GET: the only requests that change nothing. Returns false for another path. */
-static bool report(struct kona_rack *rack, const char *path, bool reads,
-		   struct kona_rack_answer *answer)
+static bool report(struct kona_rack *rack, const char *path, struct kona_rack_answer *answer)
 {
 	for (size_t i = 0; i < KONA_ARRAY_LEN(reports); i++) {
 		int rc;
@@ -357,20 +357,28 @@ static bool report(struct kona_rack *rack, const char *path, bool reads,
 		if (strcmp(path, reports[i].path) != 0)
 			continue;
 		rc = kona_rack_begin_reading(rack);
-		if (!reads) {
-			kona_rack_answer_error(answer, -ENOENT,
-					       "this path does not take this method");
-			answer->status = 405;
-			answer->allow = "GET";
-		} else if (rc) {
+		if (rc)
 			kona_rack_answer_error(answer, rc, rack->why);
-		} else {
+		else
 			*answer = (struct kona_rack_answer){200, reports[i].content_type, NULL,
 							    reports[i].make(rack)};
-		}
 		return true;
 	}
 	return false;
+}
+
+/* The method that the path takes, or NULL when there is no such path. */
+static const char *allowed(const char *path)
+{
+	int64_t id;
+
+	for (size_t i = 0; i < KONA_ARRAY_LEN(routes); i++)
+		if (path_fits(&routes[i], path, &id))
+			return routes[i].method;
+	for (size_t i = 0; i < KONA_ARRAY_LEN(reports); i++)
+		if (!strcmp(path, reports[i].path))
+			return "GET";
+	return NULL;
 }
 
 void kona_rack_api(struct kona_rack *rack, const struct kona_rack_caller *caller,
@@ -378,20 +386,17 @@ void kona_rack_api(struct kona_rack *rack, const struct kona_rack_caller *caller
 		   struct kona_rack_answer *ret_answer)
 {
 	struct call call = {.rack = rack, .caller = caller};
-	const char *allow = NULL;
+	const char *allow;
 
 	rack->requests++;
-	for (size_t i = 0; i < KONA_ARRAY_LEN(routes); i++) {
-		if (!path_fits(&routes[i], path, &call.id))
-			continue;
-		if (!strcmp(method, routes[i].method)) {
+	if (!strcmp(method, "GET") && report(rack, path, ret_answer))
+		goto out;
+	for (size_t i = 0; i < KONA_ARRAY_LEN(routes); i++)
+		if (!strcmp(method, routes[i].method) && path_fits(&routes[i], path, &call.id)) {
 			run(&routes[i], &call, body, body_bytes, ret_answer);
 			goto out;
 		}
-		allow = routes[i].method;
-	}
-	if (!allow && report(rack, path, !strcmp(method, "GET"), ret_answer))
-		goto out;
+	allow = allowed(path);
 	kona_rack_answer_error(ret_answer, -ENOENT,
 			       allow ? "this path does not take this method"
 				     : "there is no such path");

@@ -35,6 +35,7 @@ void kona_rack_api(struct kona_rack *rack, const struct kona_rack_caller *caller
 void kona_rack_answer_error(struct kona_rack_answer *ret_answer, int error, const char *why);
 
 /* report.c: malloc'd, NULL without memory. */
+char *kona_rack_report_nodes(const struct kona_rack *rack);
 char *kona_rack_report_status(const struct kona_rack *rack);
 char *kona_rack_report_slabs(const struct kona_rack *rack);
 char *kona_rack_report_metrics(const struct kona_rack *rack);

@@ -136,6 +136,8 @@ static bool loop(struct kona_rack *rack, struct kona_rack_server *server, int si
 		rack->now_ns = kona_now_ns();
 		if (rack->now_ns >= tick_ns)
 			tick_ns = rack->now_ns + (uint64_t)kona_rack_tick(rack) * 1000000;
+		if (kona_rack_serve_flush(server))
+			serve_ms = 0;
 		rack->now_ns = kona_now_ns();
 		tick_ms =
 			tick_ns > rack->now_ns ? (int)((tick_ns - rack->now_ns) / 1000000) + 1 : 0;

@@ -6,10 +6,11 @@
  *              `------------ each operation: state (begin ... commit) -> store
  *
  * An operation checks everything before it changes anything, notes what it changes with
- * kona_rack_touch(), and commits. When a commit fails, what is in memory is thrown away and loaded
- * again before the next operation, under a new epoch, so that every node registers anew: a failed
- * disk is the same event as a restart. Every operation returns 0 or -errno; on failure rack->why
- * tells people what is wrong.
+ * kona_rack_touch(), and commits; the server gathers what arrived together into one commit, since
+ * that is what takes time, and answers afterwards. When a commit fails, what is in memory is thrown
+ * away and loaded again before the next operation, under a new epoch, so that every node registers
+ * anew: a failed disk is the same event as a restart. Every operation returns 0 or -errno; on
+ * failure rack->why tells people what is wrong.
  */
 #ifndef KONA_RACK_RACK_H
 #define KONA_RACK_RACK_H
@@ -32,7 +33,7 @@ struct kona_rack {
 	struct kona_rack_model model;
 	struct kona_rack_store *store; /* owned */
 	struct kona_rack_batch batch;
-	bool leads;
+	bool leads, groups;  /* groups: see kona_rack_flush() */
 	bool stale, failing; /* memory differs from the store; the store takes no commits */
 	int64_t epoch;	     /* random, new with every loading */
 	int64_t wished_slab_bytes, replicas; /* options; 0 slab_bytes: as it is */
@@ -71,7 +72,10 @@ void kona_rack_lead(struct kona_rack *rack);
 /* begin: -EAGAIN when another controller leads; -EIO; -ENOMEM. */
 KONA_MUST_CHECK int kona_rack_begin_reading(struct kona_rack *rack);
 KONA_MUST_CHECK int kona_rack_begin(struct kona_rack *rack);
+/* With rack->groups, what is committed is only durable, and may only be told, after a flush. */
 KONA_MUST_CHECK int kona_rack_commit(struct kona_rack *rack);
+/* One commit for all operations since the last one. On failure none of them has happened. */
+KONA_MUST_CHECK int kona_rack_flush(struct kona_rack *rack);
 void kona_rack_touch(struct kona_rack *rack, enum kona_record_kind kind, int64_t id);
 /* Counts its health anew; touch_slab does, too. */
 void kona_rack_weigh(struct kona_rack *rack, struct kona_rack_slab *slab);

@@ -78,25 +78,45 @@ static char *dump(json_t *object)
 	return text;
 }
 
-char *kona_rack_report_status(const struct kona_rack *rack)
+static json_t *make_rack(const struct kona_rack *rack)
 {
 	const struct kona_rack_model *m = &rack->model;
-	const void **nodes = sorted(&m->nodes, by_name), **leases = sorted(&m->leases, by_id);
-	json_t *node_list = json_array(), *lease_list = json_array();
+
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "version", KONA_VERSION,
+			 "slab_bytes", (json_int_t)m->slab_bytes, "epoch", (json_int_t)rack->epoch,
+			 "replicas", (json_int_t)rack->replicas, "slabs",
+			 (json_int_t)m->slabs.count, "degraded",
+			 (json_int_t)m->healths[KONA_RACK_DEGRADED], "lost",
+			 (json_int_t)m->healths[KONA_RACK_LOST], "copies",
+			 (json_int_t)rack->copies_done, "leases", (json_int_t)m->leases.count);
+}
+
+static json_t *list_nodes(const struct kona_rack *rack)
+{
+	const void **nodes = sorted(&rack->model.nodes, by_name);
+	json_t *list = json_array();
 
 	for (size_t i = 0; nodes && nodes[i]; i++)
-		json_array_append_new(node_list, make_node(rack, nodes[i]));
-	for (size_t i = 0; leases && leases[i]; i++)
-		json_array_append_new(lease_list, make_lease(rack, leases[i]));
+		json_array_append_new(list, make_node(rack, nodes[i]));
 	free(nodes);
+	return list;
+}
+
+char *kona_rack_report_nodes(const struct kona_rack *rack)
+{
+	return dump(json_pack("{s:o, s:o}", "rack", make_rack(rack), "nodes", list_nodes(rack)));
+}
+
+char *kona_rack_report_status(const struct kona_rack *rack)
+{
+	const void **leases = sorted(&rack->model.leases, by_id);
+	json_t *list = json_array();
+
+	for (size_t i = 0; leases && leases[i]; i++)
+		json_array_append_new(list, make_lease(rack, leases[i]));
 	free(leases);
-	return dump(json_pack("{s:{s:s, s:I, s:I, s:I, s:I, s:I, s:I}, s:o, s:o}", "rack",
-			      "version", KONA_VERSION, "slab_bytes", (json_int_t)m->slab_bytes,
-			      "epoch", (json_int_t)rack->epoch, "replicas",
-			      (json_int_t)rack->replicas, "slabs", (json_int_t)m->slabs.count,
-			      "degraded", (json_int_t)m->healths[KONA_RACK_DEGRADED], "lost",
-			      (json_int_t)m->healths[KONA_RACK_LOST], "nodes", node_list, "leases",
-			      lease_list));
+	return dump(json_pack("{s:o, s:o, s:o}", "rack", make_rack(rack), "nodes", list_nodes(rack),
+			      "leases", list));
 }
 
 static const char *state_name(uint8_t state)

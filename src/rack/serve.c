@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/queue.h>
 
 #include "base/log.h"
 #include "base/units.h"
@@ -27,11 +28,14 @@ enum {
 	IDLE_SECONDS = 30,
 };
 
+TAILQ_HEAD(exchanges, exchange);
+
 struct kona_rack_server {
 	struct MHD_Daemon *daemon;
 	struct kona_rack *rack;
-	uint64_t told_ns;      /* of the last line about the state */
-	char *ca, *cert, *key; /* owned PEM texts; NULL without TLS */
+	struct exchanges waiting; /* answered when the state is durable; their connections sleep */
+	uint64_t told_ns;	  /* of the last line about the state */
+	char *ca, *cert, *key;	  /* owned PEM texts; NULL without TLS */
 };
 
 /* A connection, and who is at its other end. */
@@ -43,7 +47,10 @@ struct peer {
 struct exchange {
 	char *body; /* owned */
 	size_t body_bytes;
-	bool too_large;
+	bool too_large, done;
+	struct kona_rack_answer given; /* when done */
+	struct MHD_Connection *connection;
+	TAILQ_ENTRY(exchange) link; /* while it waits */
 };
 
 static bool keep_body(struct exchange *exchange, const char *data, size_t data_bytes)
@@ -72,6 +79,7 @@ static bool is_json(struct MHD_Connection *connection)
 	return type && !strncasecmp(type, "application/json", 16);
 }
 
+/* The body becomes the server's. */
 static enum MHD_Result answer(struct MHD_Connection *connection, struct kona_rack_answer *given)
 {
 	struct MHD_Response *response;
@@ -81,10 +89,9 @@ static enum MHD_Result answer(struct MHD_Connection *connection, struct kona_rac
 		return MHD_NO;
 	response = MHD_create_response_from_buffer(strlen(given->body), given->body,
 						   MHD_RESPMEM_MUST_FREE);
-	if (!response) {
-		free(given->body);
+	if (!response)
 		return MHD_NO;
-	}
+	given->body = NULL;
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, given->content_type);
 	if (given->allow)
 		MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, given->allow);
@@ -140,17 +147,35 @@ static int identify(struct kona_rack_server *server, struct MHD_Connection *conn
 	return 0;
 }
 
+static void ask(struct kona_rack_server *server, struct exchange *exchange, const char *method,
+		const char *path)
+{
+	struct kona_rack *rack = server->rack;
+	char why[KONA_PKI_TEXT_BYTES];
+	struct kona_rack_caller caller;
+	uint64_t errors = rack->state_errors;
+
+	rack->now_ns = kona_now_ns();
+	if (identify(server, exchange->connection, &caller, why))
+		kona_rack_answer_error(&exchange->given, -EPERM, why);
+	else if (exchange->too_large)
+		kona_rack_answer_error(&exchange->given, -EMSGSIZE, "the body is too large");
+	else if (strcmp(method, "GET") != 0 && !is_json(exchange->connection))
+		kona_rack_answer_error(&exchange->given, -EINVAL,
+				       "Content-Type must be application/json");
+	else
+		kona_rack_api(rack, &caller, method, path, exchange->body ? exchange->body : "",
+			      exchange->body_bytes, &exchange->given);
+	exchange->done = true;
+	tell_state_errors(server, errors);
+}
+
 static enum MHD_Result handle(void *with, struct MHD_Connection *connection, const char *path,
 			      const char *method, const char *version, const char *data,
 			      size_t *data_bytes, void **state)
 {
 	struct exchange *exchange = *state;
 	struct kona_rack_server *server = with;
-	struct kona_rack *rack = server->rack;
-	char why[KONA_PKI_TEXT_BYTES];
-	struct kona_rack_caller caller;
-	struct kona_rack_answer given;
-	uint64_t errors;
 
 	if (!exchange) {
 		*state = calloc(1, sizeof(*exchange));
@@ -162,19 +187,38 @@ static enum MHD_Result handle(void *with, struct MHD_Connection *connection, con
 		*data_bytes = 0;
 		return MHD_YES;
 	}
-	errors = rack->state_errors;
-	rack->now_ns = kona_now_ns();
-	if (identify(server, connection, &caller, why))
-		kona_rack_answer_error(&given, -EPERM, why);
-	else if (exchange->too_large)
-		kona_rack_answer_error(&given, -EMSGSIZE, "the body is too large");
-	else if (strcmp(method, "GET") != 0 && !is_json(connection))
-		kona_rack_answer_error(&given, -EINVAL, "Content-Type must be application/json");
-	else
-		kona_rack_api(rack, &caller, method, path, exchange->body ? exchange->body : "",
-			      exchange->body_bytes, &given);
+	if (!exchange->done) {
+		exchange->connection = connection;
+		ask(server, exchange, method, path);
+		/* Even what only reads may have read what is not durable yet. */
+		if (server->rack->batch.count) {
+			TAILQ_INSERT_TAIL(&server->waiting, exchange, link);
+			MHD_suspend_connection(connection);
+			return MHD_YES;
+		}
+	}
+	return answer(connection, &exchange->given);
+}
+
+bool kona_rack_serve_flush(struct kona_rack_server *server)
+{
+	struct kona_rack *rack = server->rack;
+	uint64_t errors = rack->state_errors;
+	int rc = kona_rack_flush(rack);
+	bool any = !TAILQ_EMPTY(&server->waiting);
+	struct exchange *exchange;
+
 	tell_state_errors(server, errors);
-	return answer(connection, &given);
+	while ((exchange = TAILQ_FIRST(&server->waiting))) {
+		TAILQ_REMOVE(&server->waiting, exchange, link);
+		if (rc) {
+			free(exchange->given.body);
+			kona_rack_answer_error(&exchange->given, rc, rack->why);
+			rack->refused++;
+		}
+		MHD_resume_connection(exchange->connection);
+	}
+	return any;
 }
 
 static void forget(void *with, struct MHD_Connection *connection, void **state,
@@ -182,8 +226,10 @@ static void forget(void *with, struct MHD_Connection *connection, void **state,
 {
 	struct exchange *exchange = *state;
 
-	if (exchange)
+	if (exchange) {
 		free(exchange->body);
+		free(exchange->given.body);
+	}
 	free(exchange);
 	*state = NULL;
 }
@@ -209,13 +255,13 @@ static struct MHD_Daemon *start(struct kona_rack_server *server, int listener)
 	};
 	const struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
 
-	return MHD_start_daemon(MHD_USE_EPOLL | (server->ca ? MHD_USE_TLS : 0), 0, NULL, NULL,
-				handle, server, MHD_OPTION_LISTEN_SOCKET, listener,
-				MHD_OPTION_NOTIFY_COMPLETED, forget, NULL,
-				MHD_OPTION_NOTIFY_CONNECTION, watch_connection, NULL,
-				MHD_OPTION_CONNECTION_LIMIT, (unsigned int)CONNECTIONS,
-				MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)IDLE_SECONDS,
-				MHD_OPTION_ARRAY, server->ca ? tls : none, MHD_OPTION_END);
+	return MHD_start_daemon(
+		MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | (server->ca ? MHD_USE_TLS : 0), 0, NULL,
+		NULL, handle, server, MHD_OPTION_LISTEN_SOCKET, listener,
+		MHD_OPTION_NOTIFY_COMPLETED, forget, NULL, MHD_OPTION_NOTIFY_CONNECTION,
+		watch_connection, NULL, MHD_OPTION_CONNECTION_LIMIT, (unsigned int)CONNECTIONS,
+		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)IDLE_SECONDS, MHD_OPTION_ARRAY,
+		server->ca ? tls : none, MHD_OPTION_END);
 }
 
 int kona_rack_serve_start(struct kona_rack *rack, int listener, const char *pki,
@@ -227,6 +273,8 @@ int kona_rack_serve_start(struct kona_rack *rack, int listener, const char *pki,
 	if (!server)
 		return -ENOMEM;
 	server->rack = rack;
+	TAILQ_INIT(&server->waiting);
+	rack->groups = true;
 	if (pki)
 		rc = kona_pki_read(pki, "ca.pem", &server->ca);
 	if (pki && !rc)
@@ -246,6 +294,7 @@ int kona_rack_serve_start(struct kona_rack *rack, int listener, const char *pki,
 
 void kona_rack_serve_stop(struct kona_rack_server *server)
 {
+	kona_rack_serve_flush(server);
 	MHD_stop_daemon(server->daemon);
 	free_server(server);
 }

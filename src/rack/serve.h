@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The HTTP server in front of the API. It has no thread: its owner polls kona_rack_serve_fd() and
- * calls kona_rack_serve_run(), so one thread does all there is.
+ * calls kona_rack_serve_run() and kona_rack_serve_flush(), so one thread does all there is.
  */
 #ifndef KONA_RACK_SERVE_H
 #define KONA_RACK_SERVE_H
@@ -21,7 +21,13 @@ void kona_rack_serve_stop(struct kona_rack_server *server);
 
 /* Readable when there is something to do. */
 int kona_rack_serve_fd(const struct kona_rack_server *server);
-/* Does it, and never blocks. Returns after how many milliseconds it wants to be called at last. */
+/* Does it, and never blocks but for the state file. Returns after how many milliseconds it wants to
+ * be called at last. */
 int kona_rack_serve_run(struct kona_rack_server *server);
+/*
+ * Makes durable what the requests (and the tick) of this round have changed, and lets their answers
+ * go. Returns true when there were any: then run must follow at once.
+ */
+bool kona_rack_serve_flush(struct kona_rack_server *server);
 
 #endif

@@ -45,8 +45,6 @@ int kona_rack_begin(struct kona_rack *rack)
 {
 	int rc = kona_rack_begin_reading(rack);
 
-	rack->batch.count = 0;
-	rack->batch.incomplete = false;
 	if (rc || !rack->failing)
 		return rc;
 	if (rack->store->ops->probe(rack->store))
@@ -138,11 +136,19 @@ static int encode(struct kona_rack *rack)
 
 int kona_rack_commit(struct kona_rack *rack)
 {
+	return rack->groups && !rack->batch.incomplete ? 0 : kona_rack_flush(rack);
+}
+
+int kona_rack_flush(struct kona_rack *rack)
+{
 	struct kona_rack_batch *batch = &rack->batch;
 	int rc = batch->incomplete ? -ENOMEM : 0;
 
-	if (!batch->count)
-		return rc;
+	if (!batch->count && !rc)
+		return 0;
+	if (!rc && rack->stale)
+		/* An operation has failed half-way: what it and its group did is thrown away. */
+		rc = -ENOMEM;
 	if (!rc)
 		rc = encode(rack);
 	if (!rc)
@@ -150,17 +156,26 @@ int kona_rack_commit(struct kona_rack *rack)
 	for (size_t i = 0; i < batch->count; i++)
 		free(batch->entries[i].value);
 	batch->count = 0;
+	batch->incomplete = false;
 	if (!rc)
 		return 0;
-	rack->stale = rack->failing = true;
+	rack->failing |= !rack->stale;
+	rack->stale = true;
 	if (rc == -EAGAIN)
 		rack->leads = false;
 	return state_failed(rack, rc);
 }
 
+/* What a crash left behind of something that has ended is deleted. */
 static int take(void *with, enum kona_record_kind kind, int64_t id, const char *value)
 {
-	return kona_record_decode(with, kind, id, value);
+	struct kona_rack *rack = with;
+	int rc = kona_record_decode(&rack->model, kind, id, value);
+
+	if (!rc && ((kind == KONA_RECORD_SLAB && !kona_table_find(&rack->model.slabs, id)) ||
+		    (kind == KONA_RECORD_LEASE && !kona_table_find(&rack->model.leases, id))))
+		kona_rack_touch(rack, kind, id);
+	return rc;
 }
 
 /* The lists that are not in the store, because they follow from what is. */
@@ -206,7 +221,7 @@ static int prepare(struct kona_rack *rack)
 }
 
 /* Numbers start at a random point: see wire/rack.h. */
-static int begin_anew(struct kona_rack *rack)
+static void begin_anew(struct kona_rack *rack)
 {
 	struct kona_rack_model *model = &rack->model;
 	int64_t start = (int64_t)(kona_rack_random(rack) & 0x3fffffff) << 20;
@@ -216,7 +231,6 @@ static int begin_anew(struct kona_rack *rack)
 	model->last_lease = model->last_slab = start;
 	for (int64_t id = 1; id <= 4; id++)
 		kona_rack_touch(rack, KONA_RECORD_META, id);
-	return kona_rack_commit(rack);
 }
 
 int kona_rack_load(struct kona_rack *rack)
@@ -229,11 +243,11 @@ int kona_rack_load(struct kona_rack *rack)
 	TAILQ_INIT(&rack->starved);
 	kona_model_clear(&rack->model);
 	rack->stale = true;
-	rc = rack->store->ops->load(rack->store, take, &rack->model);
+	rc = rack->store->ops->load(rack->store, take, rack);
 	if (rc == -EINVAL)
 		return kona_rack_refuse(rack, -EIO, "the controller's state makes no sense");
 	if (!rc && !rack->model.slab_bytes)
-		rc = begin_anew(rack);
+		begin_anew(rack);
 	if (!rc && rack->wished_slab_bytes && rack->wished_slab_bytes != rack->model.slab_bytes)
 		return kona_rack_refuse(rack, -EINVAL,
 					"it has slabs of %lld bytes, which --slab cannot change",
@@ -245,5 +259,5 @@ int kona_rack_load(struct kona_rack *rack)
 	rack->epoch = (int64_t)(kona_rack_random(rack) % (uint64_t)KONA_RACK_MOST_VALUE);
 	rack->since_ns = rack->now_ns;
 	rack->stale = false;
-	return 0;
+	return kona_rack_commit(rack);
 }

@@ -17,6 +17,7 @@
  *   POST   /v1/leases/ID/slabs         {count, have, request, remote}
  *                                   -> 201 {slabs: [{slab, generation, version, node, replicas}]}
  *   DELETE /v1/leases/ID                                      -> 200 {}
+ *   GET    /v1/nodes                                          -> 200 {rack, nodes}
  *   GET    /v1/status                                         -> 200 {rack, nodes, leases}
  *   GET    /v1/slabs                                          -> 200 {slabs}, the first 100,000
  *   GET    /metrics, /v1/metrics                              -> Prometheus text
