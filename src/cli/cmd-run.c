@@ -18,6 +18,7 @@ enum {
 	OPTION_RACK = 256,
 	OPTION_MEMD,
 	OPTION_DIRTY,
+	OPTION_NET,
 	OPTION_FOLLOW,
 	OPTION_SUMMARY,
 	OPTION_STATS,
@@ -30,6 +31,7 @@ struct options {
 	uint64_t local_bytes;
 	struct kona_rack_wish wish;
 	const char *dirty, *stats;
+	char net[KONA_NET_TEXT_BYTES]; /* "": none */
 	bool follow, summary;
 	char **program;
 };
@@ -42,6 +44,9 @@ static const struct argp_option argp_options[] = {
 	 "use this rack controller (http://HOST:PORT or unix:PATH), not a private one"},
 	{"memd", OPTION_MEMD, "SOCKET", 0, "use the kona-memd that serves this socket"},
 	{"dirty", OPTION_DIRTY, "MODE", 0, "how written data is found: lines, wp or twin [lines]"},
+	{"net", OPTION_NET, "NETWORK", 0,
+	 "take as long as a network would: rdma (3us:100G), tcp (10us:10G) or "
+	 "LATENCY:BITS_PER_SECOND"},
 	{"follow", OPTION_FOLLOW, NULL, 0, "programs that it executes get remote memory, too"},
 	{"summary", OPTION_SUMMARY, NULL, 0, "print what happened to standard error"},
 	{"stats", OPTION_STATS, "FILE", 0, "write what happened as JSON"},
@@ -94,6 +99,11 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 		break;
 	case OPTION_DIRTY:
 		o->dirty = parse_dirty(argument, state);
+		break;
+	case OPTION_NET:
+		if (kona_net_parse(argument, o->net))
+			argp_error(state, "--net: no such network: %s (rdma, tcp or, say, 5us:25G)",
+				   argument);
 		break;
 	case OPTION_FOLLOW:
 		o->follow = true;
@@ -215,6 +225,7 @@ int kona_cmd_run(int argc, char **argv)
 	launch = (struct kona_launch){.target = &target,
 				      .library = library,
 				      .dirty = o.dirty,
+				      .net = o.net[0] ? o.net : NULL,
 				      .local_bytes = o.local_bytes,
 				      .remote_bytes = o.wish.remote_bytes,
 				      .follow = o.follow};

@@ -92,6 +92,8 @@ static int set_environment(const struct kona_launch *launch, int stats_fd)
 	if (!rc)
 		rc = put("KONA_DIRTY", launch->dirty);
 	if (!rc)
+		rc = launch->net ? put("KONA_NET", launch->net) : -unsetenv("KONA_NET");
+	if (!rc)
 		rc = put_number("KONA_FOLLOW", launch->follow);
 	if (!rc)
 		rc = put_number("KONA_STATS_FD", (uint64_t)stats_fd);

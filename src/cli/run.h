@@ -75,6 +75,7 @@ void kona_run_rack_reap(struct kona_run_rack *rack);
 struct kona_launch {
 	const struct kona_target *target;
 	const char *library, *socket, *dirty;
+	const char *net; /* KONA_NET; NULL: none */
 	uint64_t local_bytes, remote_bytes;
 	bool follow;
 	int stats_fd;
@@ -89,6 +90,10 @@ KONA_MUST_CHECK int kona_launch(const struct kona_launch *launch, struct kona_ru
 
 /* Ends this process as the program has ended. */
 KONA_NORETURN void kona_launch_end_like(int wait_status);
+
+/* net.c: the value of KONA_NET for rdma, tcp or LATENCY:BITS_PER_SECOND. -EINVAL. */
+enum { KONA_NET_TEXT_BYTES = 48 };
+KONA_MUST_CHECK int kona_net_parse(const char *text, char ret_value[KONA_NET_TEXT_BYTES]);
 
 /* summary.c */
 void kona_summary_print(FILE *stream, const struct kona_stats_area *area, const char *program,

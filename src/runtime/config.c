@@ -12,8 +12,8 @@
 
 #include "base/units.h"
 
-static const char *const variables[] = {"KONA_SOCKET", "KONA_LOCAL",  "KONA_REMOTE",
-					"KONA_DIRTY",  "KONA_FOLLOW", "KONA_STATS_FD"};
+static const char *const variables[] = {"KONA_SOCKET", "KONA_LOCAL",	"KONA_REMOTE", "KONA_DIRTY",
+					"KONA_FOLLOW", "KONA_STATS_FD", "KONA_NET"};
 
 /* Not getenv(): a program may define that for itself, as bash does. */
 static const char *find_variable(const char *name)
@@ -26,23 +26,40 @@ static const char *find_variable(const char *name)
 	return NULL;
 }
 
-/* Takes only digits: the launcher has parsed what people write. */
-static int read_number(const char *name, uint64_t most, uint64_t *value)
+/* Takes only digits, up to `end`: the launcher has parsed what people write. Returns what is
+ * behind it; NULL: not a number. */
+static const char *take_digits(const char *text, char end, uint64_t most, uint64_t *value)
 {
-	const char *text = find_variable(name);
 	uint64_t number = 0;
 
-	if (!text)
-		return 0;
-	if (!*text)
-		return -EINVAL;
-	for (; *text; text++) {
+	if (*text == end)
+		return NULL;
+	for (; *text != end; text++) {
 		if (*text < '0' || *text > '9' || number > (most - 9) / 10)
-			return -EINVAL;
+			return NULL;
 		number = number * 10 + (uint64_t)(*text - '0');
 	}
 	*value = number;
-	return 0;
+	return text + 1;
+}
+
+static int read_number(const char *name, uint64_t most, uint64_t *value)
+{
+	const char *text = find_variable(name);
+
+	return text && !take_digits(text, '\0', most, value) ? -EINVAL : 0;
+}
+
+static int read_net(struct kona_config *config)
+{
+	const char *text = find_variable("KONA_NET");
+
+	if (!text)
+		return 0;
+	text = take_digits(text, ':', INT64_MAX, &config->net_latency_ns);
+	if (!text || !take_digits(text, '\0', INT64_MAX, &config->net_bytes_per_s))
+		return -EINVAL;
+	return config->net_bytes_per_s ? 0 : -EINVAL;
 }
 
 static int read_mode(enum kona_dirty_mode *mode)
@@ -95,6 +112,8 @@ int kona_config_read(struct kona_config *config, const char **ret_reason)
 		reason = "KONA_DIRTY is not lines, twin or wp";
 	else if (read_follow(&read.follow))
 		reason = "KONA_FOLLOW is not 0 or 1";
+	else if (read_net(&read))
+		reason = "KONA_NET is not NANOSECONDS:BYTES_PER_SECOND";
 	else if (read_number("KONA_STATS_FD", INT_MAX, &descriptor))
 		reason = "KONA_STATS_FD is not a descriptor";
 	if (reason) {

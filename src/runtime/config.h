@@ -7,6 +7,7 @@
  *   KONA_REMOTE    most bytes of remote memory; 0: what the rack grants (default)
  *   KONA_DIRTY     lines (default) | twin | wp
  *   KONA_FOLLOW    1: programs that this one forks or executes use remote memory, too; 0 (default)
+ *   KONA_NET       NS:BYTES_PER_SECOND: latency and bandwidth of a network that is emulated
  *   KONA_STATS_FD  descriptor of a statistics area (stats.h); optional
  */
 #ifndef KONA_RUNTIME_CONFIG_H
@@ -24,7 +25,9 @@ struct kona_config {
 	uint64_t remote_bytes;
 	enum kona_dirty_mode dirty_mode;
 	bool follow;
-	int stats_descriptor; /* -1: none */
+	uint64_t net_latency_ns;
+	uint64_t net_bytes_per_s; /* 0: no network is emulated */
+	int stats_descriptor;	  /* -1: none */
 };
 
 /*

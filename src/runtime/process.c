@@ -45,6 +45,8 @@ struct tenancy {
 	struct kona_space space;
 	struct kona_broker broker;
 	struct kona_replicas replicas;
+	struct kona_transport *store;
+	struct kona_transport net; /* over them, when a network is emulated */
 	struct kona_keeper keeper;
 };
 
@@ -153,6 +155,12 @@ static void open_lease(struct tenancy *made)
 				vfmem_bytes / made->broker.slab_bytes);
 	if (rc)
 		fail("store", strerror(-rc));
+	made->store = &made->replicas.pool.transport;
+	if (!config.net_bytes_per_s)
+		return;
+	kona_transport_delay_init(&made->net, made->store, config.net_latency_ns,
+				  config.net_bytes_per_s);
+	made->store = &made->net;
 }
 
 static void open_space(struct tenancy *made)
@@ -162,7 +170,7 @@ static void open_space(struct tenancy *made)
 		.slab_bytes = made->broker.slab_bytes,
 		.local_bytes = config.local_bytes,
 		.dirty_mode = config.dirty_mode,
-		.store = &made->replicas.pool.transport,
+		.store = made->store,
 		.stats = take_stats(),
 		.grower = {grow, made, KONA_BROKER_MOST_SLABS},
 	};

@@ -64,9 +64,12 @@ struct kona_transport {
 	bool mapping;	     /* shm: slabs are mapped when used. Atomic, no edge: set only */
 	uint64_t most_slabs; /* shm. Immutable after init */
 	uint64_t slab_bytes; /* shm. Immutable after init */
-	struct kona_transport *below; /* chaos: what it disturbs, owned; else NULL */
+	struct kona_transport *below; /* chaos, delay: what they change, owned; else NULL */
 	uint64_t chaos_countdown;     /* chaos: operations until the fault. Atomic, no edge */
 	int chaos_errno;	      /* chaos: the fault */
+	uint64_t delay_latency_ns;    /* delay. Immutable after init */
+	uint64_t delay_bytes_per_s;   /* delay. Immutable after init */
+	uint64_t delay_free_ns[2];    /* delay: in, out. Atomic, edge TD-1 */
 };
 
 /* Reads one piece. */
@@ -107,5 +110,12 @@ void kona_transport_null_init(struct kona_transport *transport);
  */
 void kona_transport_chaos_init(struct kona_transport *transport, struct kona_transport *below,
 			       uint64_t after, int error);
+
+/*
+ * Passes through to `below`, and takes as long as a network of this latency (per operation, of
+ * however many pieces) and bandwidth, not 0, which all threads share. For measuring.
+ */
+void kona_transport_delay_init(struct kona_transport *transport, struct kona_transport *below,
+			       uint64_t latency_ns, uint64_t bytes_per_s);
 
 #endif

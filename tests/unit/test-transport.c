@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Catches: a write-back that stores a clean line over another's bytes, misses a dirty one, or
- * counts wrongly; a short store read as zeros; a fault that the chaos layer swallows.
+ * counts wrongly; a short store read as zeros; a fault that the chaos layer swallows; a network
+ * that is emulated too fast, or asks a latency for each piece.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -189,6 +192,100 @@ static void chaos_lets_the_chosen_number_through(void **state)
 	chaos.ops->close(&chaos);
 }
 
+/* --- delay: the shortest of some tries, for others use the machine, too
+ * -------------------------*/
+
+enum { TRIES = 20, LATENCY_US = 200 };
+
+static uint64_t time_reads(struct kona_transport *transport, size_t count, size_t size_bytes)
+{
+	static char bytes[64 * KONA_PAGE_BYTES];
+	struct kona_read reads[16];
+	uint64_t shortest_ns = UINT64_MAX;
+
+	for (size_t i = 0; i < count; i++)
+		reads[i] = (struct kona_read){i * size_bytes, bytes, size_bytes};
+	for (int i = 0; i < TRIES; i++) {
+		uint64_t calls = 0, start_ns = kona_now_ns(), took_ns;
+
+		assert_int_equal(transport->ops->read(transport, reads, count, &calls), 0);
+		took_ns = kona_now_ns() - start_ns;
+		if (took_ns < shortest_ns)
+			shortest_ns = took_ns;
+	}
+	return shortest_ns;
+}
+
+static void delay_takes_one_latency_a_call_and_the_bytes_their_time(void **state)
+{
+	struct kona_transport null, delay;
+	const uint64_t latency_ns = LATENCY_US * 1000;
+	char content[KONA_PAGE_BYTES] = {0};
+	struct kona_dirty_page page = {0, 3, content};
+	uint64_t wire = 0, calls = 0, start_ns, took_ns;
+
+	kona_transport_null_init(&null);
+	kona_transport_delay_init(&delay, &null, latency_ns, UINT64_C(1000000000000));
+	took_ns = time_reads(&delay, 1, KONA_PAGE_BYTES);
+	assert_in_range(took_ns, latency_ns, 2 * latency_ns);
+	assert_in_range(time_reads(&delay, 16, KONA_PAGE_BYTES), latency_ns, 3 * latency_ns);
+	start_ns = kona_now_ns();
+	assert_int_equal(delay.ops->write_lines(&delay, &page, 1, &wire, &calls), 0);
+	assert_int_equal(delay.ops->discard(&delay, 0, KONA_PAGE_BYTES), 0);
+	assert_true(kona_now_ns() - start_ns >= 2 * latency_ns);
+	assert_int_equal(wire, 2 * KONA_LINE_BYTES);
+
+	/* 256 KiB at 100 MB/s, without latency. */
+	kona_transport_delay_init(&delay, &null, 0, 100000000);
+	took_ns = time_reads(&delay, 4, UINT64_C(16) * KONA_PAGE_BYTES);
+	assert_in_range(took_ns, 2621440, UINT64_C(2) * 2621440);
+	delay.ops->close(&delay);
+}
+
+static void *read_much(void *argument)
+{
+	char *bytes = malloc(1 << 18);
+	int rc = kona_transport_read(argument, 0, bytes, 1 << 18);
+
+	free(bytes);
+	return rc ? argument : NULL;
+}
+
+/* Two threads get half of the bandwidth each; a write does not wait for reads. */
+static void delay_is_one_link_for_all_threads(void **state)
+{
+	struct kona_transport null, delay;
+	uint64_t start_ns = kona_now_ns();
+	pthread_t threads[4];
+	void *failed;
+
+	kona_transport_null_init(&null);
+	kona_transport_delay_init(&delay, &null, 0, 100000000);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, read_much, &delay), 0);
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(pthread_join(threads[i], &failed), 0);
+		assert_null(failed);
+	}
+	assert_true(kona_now_ns() - start_ns >= UINT64_C(4) * 2621440);
+	assert_true(delay.delay_free_ns[0] >= start_ns + UINT64_C(4) * 2621440);
+	assert_int_equal(delay.delay_free_ns[1], 0);
+}
+
+static void delay_tells_of_failures_at_once(void **state)
+{
+	struct kona_transport null, chaos, delay;
+	uint64_t start_ns = kona_now_ns();
+	char byte;
+
+	kona_transport_null_init(&null);
+	kona_transport_chaos_init(&chaos, &null, 0, EHOSTUNREACH);
+	kona_transport_delay_init(&delay, &chaos, UINT64_C(60000000000), 1);
+	assert_int_equal(kona_transport_read(&delay, 0, &byte, 1), -EHOSTUNREACH);
+	assert_int_equal(delay.ops->discard(&delay, 0, KONA_PAGE_BYTES), -EHOSTUNREACH);
+	assert_true(kona_now_ns() - start_ns < UINT64_C(30000000000));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -198,6 +295,9 @@ int main(void)
 		cmocka_unit_test(grants_make_one_store),
 		cmocka_unit_test(a_slab_that_is_not_there_is_an_error),
 		cmocka_unit_test(chaos_lets_the_chosen_number_through),
+		cmocka_unit_test(delay_takes_one_latency_a_call_and_the_bytes_their_time),
+		cmocka_unit_test(delay_is_one_link_for_all_threads),
+		cmocka_unit_test(delay_tells_of_failures_at_once),
 	};
 
 	return cmocka_run_group_tests_name("transport", tests, NULL, NULL);
