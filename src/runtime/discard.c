@@ -81,6 +81,8 @@ static void settle_held(struct kona_space *space, uint64_t page, uint64_t entry,
 	uint64_t flags = KONA_PT_ZERO | (clean ? 0 : KONA_PT_STALE);
 	uint64_t settled = kona_pt_entry(KONA_PT_INPLACE, flags, frame);
 
+	if (KONA_MUTATED(DISCARD_CLEARS_MARKS))
+		(void)kona_frame_collect(&space->frames, frame);
 	if (kona_pt_framed(entry)) {
 		memset(kona_frame_address(&space->frames, frame), 0, KONA_PAGE_BYTES);
 		settled = kona_space_frame_entry(space, page, frame, flags);

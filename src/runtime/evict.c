@@ -178,7 +178,8 @@ static void send_dirty(struct kona_space *space)
 
 		if (!victim->content)
 			continue;
-		find_dirty(space, victim);
+		if (!KONA_MUTATED(GATHER_BEFORE_BARRIER) || !is_framed(victim))
+			find_dirty(space, victim);
 		if (!victim->dirty_lines)
 			continue;
 		lines += (uint64_t)__builtin_popcountll(victim->dirty_lines);
@@ -261,6 +262,9 @@ int kona_evict_batch(struct kona_space *space)
 	int left = 0, rc;
 
 	select_victims(space);
+	for (uint32_t i = 0; KONA_MUTATED(GATHER_BEFORE_BARRIER) && i < evict->count; i++)
+		if (is_framed(&evict->victims[i]))
+			find_dirty(space, &evict->victims[i]);
 	spare_held(space);
 	if (!evict->count)
 		return 0;

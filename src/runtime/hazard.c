@@ -134,9 +134,15 @@ void kona_hazard_collect(struct kona_space *space, struct kona_held *held)
 		kona_add_relaxed(&space->stats->system_calls, 1); /* relaxed: a figure */
 	}
 	for (const struct kona_hazard *thread = registry.threads; thread; thread = thread->next) {
+		for (int i = 0; i < KONA_HAZARD_DEPTH && KONA_MUTATED(SAVED_FIRST); i++)
+			hold(held, thread->saved[i], first_page);
+		if (KONA_MUTATED(SAVED_FIRST)) /* long enough for a signal */
+			usleep(50);
 		if (!KONA_MUTATED(NO_SCAN))
 			hold(held, thread->guard->slots, first_page);
-		for (int i = 0; i < KONA_HAZARD_DEPTH && !KONA_MUTATED(NO_SAVED); i++)
+		for (int i = 0;
+		     i < KONA_HAZARD_DEPTH && !KONA_MUTATED(NO_SAVED) && !KONA_MUTATED(SAVED_FIRST);
+		     i++)
 			hold(held, thread->saved[i], first_page);
 	}
 	pthread_mutex_unlock(&registry.lock);
@@ -203,6 +209,10 @@ void kona_hazard_restore(struct kona_hazard *hazard)
 {
 	uint32_t depth = hazard->depth - 1;
 
+	if (KONA_MUTATED(DEPTH_BEFORE_RESTORE)) { /* and long enough for a signal */
+		hazard->depth = depth;
+		usleep(50);
+	}
 	if (depth < KONA_HAZARD_DEPTH && !KONA_MUTATED(NO_RESTORE))
 		copy_slots(hazard->guard->slots, hazard->saved[depth]);
 	else if (depth == KONA_HAZARD_DEPTH)

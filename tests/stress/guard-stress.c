@@ -50,6 +50,7 @@ enum {
 	PAGE_WORDS = KONA_PAGE_BYTES / sizeof(uint64_t),
 	HELD_SLOT = 2,
 	WATCH_SLOT = 4,
+	OWN_SLOT = 5,
 	INCONCLUSIVE = 3,      /* status of a run that tried too little */
 	DEADLINE_SECONDS = 60, /* beyond --seconds: then threads wait for ever */
 };
@@ -68,6 +69,8 @@ struct worker {
 	uint64_t count;
 	uint64_t *held; /* a translation, or NULL */
 	uint64_t held_line;
+	uint64_t own_at; /* a word of its own pages, and its translation, or NULL */
+	uint64_t *own_local;
 	const uint64_t *watched; /* a word of anybody, and its translation */
 	const uint64_t *watched_local;
 	uint32_t handlers; /* within one another. Thread-local */
@@ -349,13 +352,38 @@ static void discard_range(struct worker *worker)
 	kona_discard(&space, (uint64_t)(own_words(worker) - data) / PAGE_WORDS + first, count);
 }
 
+/* A store behind a discard, through a translation from before. */
+static void hold_own(struct worker *worker)
+{
+	uint64_t *random = &worker->random[PROGRAM];
+
+	if (worker->own_local) {
+		uint64_t *word = own_words(worker) + worker->own_at;
+
+		if (next_random(random) % 16 == 0) {
+			uint64_t page = worker->own_at / PAGE_WORDS;
+
+			memset(worker->own + page * PAGE_WORDS, 0, KONA_PAGE_BYTES);
+			kona_discard(&space, (uint64_t)(word - data) / PAGE_WORDS, 1);
+		}
+		worker->own[worker->own_at] = *worker->own_local = tagged(word, ++worker->count);
+		if (next_random(random) % 8)
+			return;
+	}
+	worker->own_at = next_random(random) % (OWN_PAGES * PAGE_WORDS);
+	worker->own_local = writing(own_words(worker) + worker->own_at, OWN_SLOT, random);
+}
+
 /* As the wrapper that the runtime puts around handlers; only that in a miss it puts them off. */
 static void handle(int signal)
 {
 	int saved = errno;
 
-	if (!self ||
-	    kona_load_relaxed(&kona_hazard_self()->missing)) /* relaxed: the thread's own */
+	if (!self)
+		return;
+	/* relaxed: the thread's own */
+	if (kona_load_relaxed(&kona_hazard_self()->missing) &&
+	    mutation != KONA_MUTATION_SIGNAL_IN_MISS)
 		return;
 	drain_slots(self); /* an interrupt does */
 	kona_hazard_save(kona_hazard_self(), (uintptr_t)__builtin_frame_address(0), false);
@@ -388,8 +416,10 @@ static void *work(void *argument)
 
 		if (draw < 200)
 			access_shared(worker, PROGRAM);
-		else if (draw < 224)
+		else if (draw < 216)
 			hold(worker);
+		else if (draw < 224)
+			hold_own(worker);
 		else if (draw < 232)
 			peep(worker, PROGRAM, 3);
 		else if (draw < 240)
@@ -482,7 +512,7 @@ static void run(uint64_t seed, unsigned seconds)
 {
 	uint64_t random = seed + 1, end_ns;
 
-	alarm(seconds + DEADLINE_SECONDS);
+	alarm(seconds + (mutation == KONA_MUTATION_SIGNAL_IN_MISS ? 3 : DEADLINE_SECONDS));
 	make_space();
 	start(seed);
 	end_ns = kona_now_ns() + seconds * UINT64_C(1000000000);
