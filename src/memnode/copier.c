@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -109,6 +110,29 @@ static int copy_slab(struct kona_copier *copier, const struct kona_copy *copy)
 	return rc;
 }
 
+static void finish(struct kona_copier *copier, uint64_t slab)
+{
+	uint64_t one = 1;
+
+	if (copier->finished_count == KONA_COPIER_MOST)
+		return;
+	copier->finished[copier->finished_count++] = slab;
+	if (write(copier->done, &one, sizeof(one)) < 0) {
+		/* It is readable already. */
+	}
+}
+
+/* What else was to come from there would only wait in vain; the controller will name another. */
+static void forget_source(struct kona_copier *copier, const char *from)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < copier->waiting_count; i++)
+		if (strcmp(copier->waiting[i].from, from) != 0)
+			copier->waiting[kept++] = copier->waiting[i];
+	copier->waiting_count = kept;
+}
+
 static void *run(void *with)
 {
 	struct kona_copier *copier = with;
@@ -133,8 +157,10 @@ static void *run(void *with)
 				   (unsigned long long)copy.slab, copy.from, strerror(-rc));
 		pthread_mutex_lock(&copier->lock);
 		copier->current = 0;
-		if (!rc && copier->finished_count < KONA_COPIER_MOST)
-			copier->finished[copier->finished_count++] = copy.slab;
+		if (rc)
+			forget_source(copier, copy.from);
+		if (!rc)
+			finish(copier, copy.slab);
 	}
 	pthread_mutex_unlock(&copier->lock);
 	return NULL;
@@ -147,6 +173,9 @@ int kona_copier_start(struct kona_copier *copier, struct kona_data_server *serve
 
 	memset(copier, 0, sizeof(*copier));
 	copier->server = server;
+	copier->done = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (copier->done < 0)
+		return -errno;
 	pthread_mutex_init(&copier->lock, NULL);
 	pthread_cond_init(&copier->wake, NULL);
 	/* Signals are the main loop's. */
@@ -154,6 +183,8 @@ int kona_copier_start(struct kona_copier *copier, struct kona_data_server *serve
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	rc = pthread_create(&copier->thread, NULL, run, copier);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (rc)
+		close(copier->done);
 	return -rc;
 }
 
@@ -164,6 +195,7 @@ void kona_copier_stop(struct kona_copier *copier)
 	pthread_cond_signal(&copier->wake);
 	pthread_mutex_unlock(&copier->lock);
 	pthread_join(copier->thread, NULL);
+	close(copier->done);
 	pthread_cond_destroy(&copier->wake);
 	pthread_mutex_destroy(&copier->lock);
 }
@@ -200,8 +232,7 @@ void kona_copier_order(struct kona_copier *copier, const struct kona_copy *copy)
 	if (is_known(copier, copy->slab)) {
 		/* under way */
 	} else if (is_whole(copier, copy)) {
-		if (copier->finished_count < KONA_COPIER_MOST)
-			copier->finished[copier->finished_count++] = copy->slab;
+		finish(copier, copy->slab);
 	} else {
 		slab = take_slab(copier, copy);
 		if (slab && copier->waiting_count < KONA_COPIER_MOST) {

@@ -25,6 +25,7 @@ enum { KONA_COPIER_MOST = 256 };
 struct kona_copier {
 	pthread_t thread;
 	struct kona_data_server *server;
+	int done;	      /* eventfd, readable when one is finished. Immutable. Owned */
 	pthread_mutex_t lock; /* taken before the server's */
 	pthread_cond_t wake;
 	/* Guarded by lock: what follows */
@@ -36,7 +37,7 @@ struct kona_copier {
 	bool stop;
 };
 
-/* -EAGAIN. */
+/* -EAGAIN, -EMFILE. */
 KONA_MUST_CHECK int kona_copier_start(struct kona_copier *copier, struct kona_data_server *server);
 void kona_copier_stop(struct kona_copier *copier);
 

@@ -243,6 +243,17 @@ static int check_range(struct kona_data_connection *connection, uint32_t handle,
 	return slab->dead ? -ESTALE : 0;
 }
 
+static int check_piece(struct kona_data_connection *connection, const struct kona_data_piece *piece,
+		       const char **ret_why)
+{
+	int rc = check_range(connection, piece->handle, piece->offset_bytes, piece->size_bytes,
+			     ret_why);
+
+	if (rc)
+		return rc;
+	return find_slab(connection, piece->handle)->newer ? -EAGAIN : 0;
+}
+
 static int serve_read(struct kona_data_connection *connection, uint32_t tag,
 		      const struct kona_data_piece *pieces, size_t count, const char **ret_why)
 {
@@ -255,8 +266,7 @@ static int serve_read(struct kona_data_connection *connection, uint32_t tag,
 	if (*ret_why)
 		return -EPROTO;
 	for (size_t i = 0; i < count && !rc; i++)
-		rc = check_range(connection, pieces[i].handle, pieces[i].offset_bytes,
-				 pieces[i].size_bytes, ret_why);
+		rc = check_piece(connection, &pieces[i], ret_why);
 	if (rc)
 		return rc == -EPROTO ? rc : answer_failed(connection, tag, rc);
 	acked = connection->ack_due;

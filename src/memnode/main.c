@@ -59,7 +59,7 @@ struct daemon {
 	struct kona_data_server server; /* with --data, as what follows */
 	struct kona_copier copier;
 	char endpoint[KONA_RACK_ENDPOINT_BYTES], secret[2 * KONA_RACK_SECRET_BYTES + 1];
-	struct event *owner, *terminate, *interrupt;
+	struct event *owner, *terminate, *interrupt, *copied;
 	int owner_left_byte;
 	bool leaving; /* the owner has left: end with the last tenant */
 };
@@ -193,6 +193,16 @@ static int make_secret(struct daemon *d, uint8_t *secret)
 	return 0;
 }
 
+/* Others wait for it. */
+static void on_copied(evutil_socket_t fd, short what, void *with)
+{
+	struct daemon *d = with;
+	uint64_t count;
+
+	if (read(fd, &count, sizeof(count)) > 0)
+		kona_rack_client_hurry(d->tenants.rack);
+}
+
 static int serve_data(struct daemon *d, int listener)
 {
 	uint8_t secret[KONA_RACK_SECRET_BYTES];
@@ -211,7 +221,8 @@ static int serve_data(struct daemon *d, int listener)
 	}
 	d->tenants.server = d->orders.server = &d->server;
 	d->orders.copier = &d->copier;
-	return 0;
+	d->copied = event_new(d->base, d->copier.done, EV_READ | EV_PERSIST, on_copied, d);
+	return d->copied && !event_add(d->copied, NULL) ? 0 : -ENOMEM;
 }
 
 /* Returns false, and has said why, when it cannot. */
@@ -243,6 +254,8 @@ static void stop_data(struct daemon *d)
 {
 	if (!d->tenants.server)
 		return;
+	if (d->copied)
+		event_free(d->copied);
 	kona_copier_stop(&d->copier);
 	kona_data_server_stop(&d->server);
 	d->tenants.server = NULL;

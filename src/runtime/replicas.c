@@ -12,11 +12,20 @@
 #include "runtime/replicas.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/units.h"
 #include "base/unix.h"
 #include "runtime/os.h"
+
+enum {
+	LOOK_MS = 200,
+	MOST_LOOKS = 64,
+};
+
+#define AWAY_NS UINT64_C(2000000000)
 
 static void note_lost(void *with, uint64_t node, uint64_t slab)
 {
@@ -64,9 +73,8 @@ static int ensure_node(struct kona_replicas *replicas, uint64_t node)
 	return rc;
 }
 
-/* As the pool wants them. Nodes that cannot be reached are left to it: it reports them. */
-static size_t convert(struct kona_replicas *replicas, const struct kona_broker_slab *slab,
-		      struct kona_pool_replica *ret_replicas)
+/* As the pool wants them. */
+static size_t convert(const struct kona_broker_slab *slab, struct kona_pool_replica *ret_replicas)
 {
 	for (uint32_t i = 0; i < slab->replica_count; i++) {
 		const struct kona_broker_replica *from = &slab->replicas[i];
@@ -77,8 +85,6 @@ static size_t convert(struct kona_replicas *replicas, const struct kona_broker_s
 								    : KONA_POOL_FULL,
 		};
 		memcpy(ret_replicas[i].capability, from->capability, sizeof(from->capability));
-		if (ensure_node(replicas, from->node))
-			continue;
 	}
 	return slab->replica_count;
 }
@@ -92,8 +98,11 @@ int kona_replicas_grant(struct kona_replicas *replicas, uint64_t first,
 	for (uint32_t i = 0; i < granted->count && !rc; i++) {
 		const struct kona_broker_slab *slab = &granted->slabs[i];
 		struct kona_pool_replica set[KONA_BROKER_MOST_REPLICAS];
-		size_t count = convert(replicas, slab, set);
+		size_t count = convert(slab, set);
 
+		for (size_t j = 0; j < count; j++)
+			if (ensure_node(replicas, set[j].node))
+				continue; /* the pool finds it missing, and reports it */
 		rc = kona_pool_grant(&replicas->pool, first + i, slab->id, slab->generation,
 				     slab->local, set, count);
 	}
@@ -107,16 +116,49 @@ int kona_replicas_grant(struct kona_replicas *replicas, uint64_t first,
 
 /* --- news --------------------------------------------------------------------------------------*/
 
+/*
+ * A new node is reached for. One that does not answer is left alone for a while: many slabs name
+ * it, and each attempt takes its time. Only copies matter: what is called full is known, or lost.
+ */
+static void reach_for(struct kona_replicas *replicas, const struct kona_pool_replica *replica)
+{
+	unsigned int i;
+
+	for (i = 0; i < KONA_REPLICAS_AWAY; i++)
+		if (replicas->away[i] == replica->node &&
+		    kona_now_ns() < replicas->away_until_ns[i])
+			return;
+	if (replica->state != KONA_POOL_COPYING || !ensure_node(replicas, replica->node))
+		return;
+	i = replicas->away_next++ % KONA_REPLICAS_AWAY;
+	replicas->away[i] = replica->node;
+	replicas->away_until_ns[i] = kona_now_ns() + AWAY_NS;
+}
+
 static void take_set(struct kona_replicas *replicas, const struct kona_broker_set *news)
 {
 	struct kona_pool_replica set[KONA_BROKER_MOST_REPLICAS];
+	size_t count;
 
 	if (!kona_broker_is_slab(&news->slab))
 		return;
+	count = convert(&news->slab, set);
+	for (size_t i = 0; i < count; i++)
+		reach_for(replicas, &set[i]);
 	if (!kona_pool_set(&replicas->pool, news->slab.id, news->version, news->slab.local, set,
-			   convert(replicas, &news->slab, set)))
+			   count))
 		kona_broker_report(replicas->broker, KONA_BROKER_TAKEN, news->slab.id,
 				   news->version);
+	replicas->copying = 1;
+}
+
+/* Waits for news; looks after copies while there are some. */
+static void wait_for_news(struct kona_replicas *replicas)
+{
+	struct pollfd polled = {replicas->broker->news, POLLIN, 0};
+
+	while (!poll(&polled, 1, replicas->copying ? LOOK_MS : -1))
+		replicas->copying = kona_pool_look_at_copies(&replicas->pool, MOST_LOOKS);
 }
 
 static void run(void *argument)
@@ -128,6 +170,7 @@ static void run(void *argument)
 	for (;;) {
 		int passed = -1;
 
+		wait_for_news(replicas);
 		got = kona_unix_receive(replicas->broker->news, &news, sizeof(news), 0, &passed);
 		if (passed >= 0)
 			close(passed);

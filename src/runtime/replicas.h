@@ -10,9 +10,15 @@
 #include "runtime/broker.h"
 #include "transport/pool.h"
 
+enum { KONA_REPLICAS_AWAY = 8 };
+
 struct kona_replicas {
 	struct kona_broker *broker; /* Immutable after init */
 	struct kona_pool pool;
+	unsigned int copying; /* copies that may become whole. The thread's own */
+	/* Nodes that could not be reached lately, and until when not to try. The thread's own */
+	uint64_t away[KONA_REPLICAS_AWAY], away_until_ns[KONA_REPLICAS_AWAY];
+	unsigned int away_next;
 	/* From the start of a fork to its end, guarded by the broker lock: links for the child */
 	uint64_t heir_nodes[KONA_POOL_MOST_NODES];
 	int heir_sockets[KONA_POOL_MOST_NODES];

@@ -16,10 +16,35 @@ KONA_MUST_CHECK int kona_pool_write_lines(struct kona_transport *transport,
 KONA_MUST_CHECK int kona_pool_discard(struct kona_transport *transport, uint64_t offset_bytes,
 				      uint64_t size_bytes);
 
-/* --- pool-set.c ----------------------------------------------------------------------------*/
+/* --- the word of a slab (pool-nodes.c) ---------------------------------------------------------
+ */
 
-/* How long one may wait for a node: less while another one has the same slab. */
-uint64_t kona_pool_deadline_ns(uint64_t word);
+#define KONA_POOL_LOCAL (UINT64_C(1) << 63)
+
+static inline uint64_t kona_pool_make_slot(unsigned int slot, unsigned int node,
+					   enum kona_pool_state state)
+{
+	return (uint64_t)(node + 1 + ((unsigned int)state << 8)) << 16 * slot;
+}
+
+static inline uint64_t kona_pool_clear_slot(uint64_t word, unsigned int slot)
+{
+	return word & ~(UINT64_C(0x7fff) << 16 * slot);
+}
+
+/* The slot of this node; negative: none. */
+int kona_pool_find_slot(uint64_t word, unsigned int node);
+
+/* The live node with this id; negative: none. */
+int kona_pool_find_node(struct kona_pool *pool, uint64_t id);
+
+/* --- pool-nodes.c ----------------------------------------------------------------------------*/
+
+/* Does a replica that lives have it, or may have it, for it is being copied? */
+bool kona_pool_is_kept(uint64_t word);
+
+/* How long one may wait for this node: less while another one has all of the slab. */
+uint64_t kona_pool_deadline_ns(uint64_t word, unsigned int node);
 
 /* The node in slot i of a word; negative: none. And what it is there. */
 int kona_pool_slot_node(uint64_t word, unsigned int slot);

@@ -48,13 +48,13 @@ static uint64_t writes_for(struct kona_pool *pool, unsigned int node)
 }
 
 /* The least patient of the writes. */
-static uint64_t deadline_of(struct kona_pool *pool, uint64_t mine)
+static uint64_t deadline_of(struct kona_pool *pool, uint64_t mine, unsigned int node)
 {
 	uint64_t least_ns = UINT64_MAX;
 
 	for (; mine; mine &= mine - 1) {
 		uint32_t slab = pool->writes[__builtin_ctzll(mine)].slab;
-		uint64_t deadline_ns = kona_pool_deadline_ns(kona_pool_word(pool, slab));
+		uint64_t deadline_ns = kona_pool_deadline_ns(kona_pool_word(pool, slab), node);
 
 		if (deadline_ns < least_ns)
 			least_ns = deadline_ns;
@@ -65,7 +65,7 @@ static uint64_t deadline_of(struct kona_pool *pool, uint64_t mine)
 static int send_to(struct kona_pool *pool, unsigned int node, uint64_t mine, struct bill *bill)
 {
 	struct kona_link *link = &pool->nodes[node].links[0];
-	uint64_t deadline_ns = deadline_of(pool, mine);
+	uint64_t deadline_ns = deadline_of(pool, mine, node);
 
 	for (; mine; mine &= mine - 1) {
 		const struct kona_pool_write *write = &pool->writes[__builtin_ctzll(mine)];
@@ -85,7 +85,7 @@ static int wait_for(struct kona_pool *pool, unsigned int node, uint64_t mine)
 	struct kona_link *link = &pool->nodes[node].links[0];
 	uint64_t refused = 0;
 	int rc = kona_link_wait(link, (uint32_t)__builtin_popcountll(mine), &refused,
-				deadline_of(pool, mine));
+				deadline_of(pool, mine, node));
 
 	if (rc && rc != -EREMOTEIO)
 		return rc;
@@ -142,7 +142,7 @@ static int flush(struct kona_pool *pool, struct bill *bill)
 		kona_pool_bury(pool, pool->writes[i].slab);
 	for (size_t i = 0; i < pool->write_count; i++)
 		if (!pool->writes[i].stored ||
-		    !kona_pool_count_full(kona_pool_word(pool, pool->writes[i].slab)))
+		    !kona_pool_is_kept(kona_pool_word(pool, pool->writes[i].slab)))
 			rc = -EIO;
 	pool->write_count = pool->staged_bytes = 0;
 	return rc;

@@ -16,7 +16,11 @@
 
 #include "base/atomic.h"
 
-enum { STAGING_BYTES = 2 * KONA_DATA_MOST_BODY_BYTES };
+enum {
+	STAGING_BYTES = 2 * KONA_DATA_MOST_BODY_BYTES,
+	LOCAL_MEMORY = -1,
+	NOBODY = -2,
+};
 
 /* How far a read has come. */
 struct cursor {
@@ -32,19 +36,29 @@ struct batch {
 	size_t count, total_bytes;
 };
 
-/* The node that is to be read; -1: local memory; -EIO - 1: nobody has it. */
-static int choose(struct kona_pool *pool, uint64_t slab, uint64_t word)
+static int find_replica(struct kona_pool *pool, uint64_t slab, uint64_t word,
+			enum kona_pool_state state)
 {
-	if (!word || kona_pool_is_local(word))
-		return -1; /* shm says -EIO for what is not there */
 	for (unsigned int i = 0; i < KONA_POOL_MOST_REPLICAS; i++) {
 		unsigned int slot = (unsigned int)((slab + i) % KONA_POOL_MOST_REPLICAS);
 
-		if (kona_pool_slot_state(word, slot) == KONA_POOL_FULL &&
+		if (kona_pool_slot_state(word, slot) == state &&
 		    kona_pool_is_live(pool, (unsigned int)kona_pool_slot_node(word, slot)))
 			return kona_pool_slot_node(word, slot);
 	}
-	return -EIO - 1;
+	return NOBODY;
+}
+
+/* The node that is to be read; LOCAL_MEMORY; NOBODY. */
+static int choose(struct kona_pool *pool, uint64_t slab, uint64_t word)
+{
+	int node;
+
+	if (!word || kona_pool_is_local(word))
+		return LOCAL_MEMORY; /* shm says -EIO for what is not there */
+	node = find_replica(pool, slab, word, KONA_POOL_FULL);
+	/* A copy may have become whole just now: its node knows, and refuses if not. */
+	return node == NOBODY ? find_replica(pool, slab, word, KONA_POOL_COPYING) : node;
 }
 
 /* Cuts the next part of a piece off: it ends with its slab. */
@@ -91,7 +105,7 @@ static int fill(struct kona_pool *pool, const struct kona_read *reads, size_t co
 			return -EIO;
 		word = kona_pool_word(pool, part->handle);
 		node = choose(pool, part->handle, word);
-		if (node == -EIO - 1)
+		if (node == NOBODY)
 			return -EIO;
 		if (batch->count &&
 		    (node != batch->node || batch->total_bytes + bytes > KONA_DATA_MOST_READ_BYTES))
@@ -147,8 +161,8 @@ static int open_slabs(struct kona_pool *pool, struct batch *batch, struct kona_l
 /* 0; -EAGAIN: not from this node, look again who has it. */
 static int read_remote(struct kona_pool *pool, struct batch *batch, uint64_t *system_calls)
 {
-	uint64_t deadline_ns = kona_pool_deadline_ns(batch->word), calls;
 	unsigned int node = (unsigned int)batch->node;
+	uint64_t deadline_ns = kona_pool_deadline_ns(batch->word, node), calls;
 	struct kona_link *link = take_link(&pool->nodes[node]);
 	uint32_t slab = batch->pieces[0].handle;
 	int rc;

@@ -34,6 +34,7 @@ enum {
 	KONA_POOL_MOST_LOGS = 64,
 	KONA_POOL_NAME_BYTES = 64,
 	KONA_POOL_PATIENCE_MS = 1500, /* with a node that another one can stand in for */
+	KONA_POOL_COPY_MS = 4000,     /* ... that has to stand in, but is still being copied */
 	KONA_POOL_DEADLINE_MS = 10000,
 };
 
@@ -141,6 +142,12 @@ KONA_MUST_CHECK int kona_pool_grant(struct kona_pool *pool, uint64_t index, uint
  */
 KONA_MUST_CHECK int kona_pool_set(struct kona_pool *pool, uint64_t id, uint64_t version, bool local,
 				  const struct kona_pool_replica *replicas, size_t count);
+
+/*
+ * Asks the nodes whether copies, of at most so many slabs, have become whole, which makes them
+ * full: sooner than the controller can tell. Returns how many copies there were. Blocks.
+ */
+unsigned int kona_pool_look_at_copies(struct kona_pool *pool, unsigned int most);
 
 /*
  * In a forked child, which only reads: sockets[i] is a fresh connection to the i-th of `nodes`, or

@@ -28,7 +28,9 @@
  * the first OPEN after a grant carries it: so a slab that the node was told to drop does not come
  * back as zeros. OPEN with KONA_DATA_JOIN makes a replica anew: what the node had of the slab is
  * forgotten, the next log is `sequence` + 1, and the node may now copy the rest from another
- * replica. Lines that arrive by logs are newer than anything that is copied.
+ * replica. Lines that arrive by logs are newer than anything that is copied. Until all is copied,
+ * it cannot be read (-EAGAIN): so a client can ask whether it is whole, which the node knows before
+ * the controller.
  */
 #ifndef KONA_WIRE_DATA_H
 #define KONA_WIRE_DATA_H

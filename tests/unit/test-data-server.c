@@ -272,6 +272,9 @@ static void assert_undisturbed(void)
 static int bring_witness(void **state)
 {
 	connect_link(&witness, 100, KONA_DATA_JOIN); /* anew */
+	pthread_mutex_lock(&node.server.lock);
+	kona_slab_filled(kona_slab_find(&node.server.slabs, 100));
+	pthread_mutex_unlock(&node.server.lock);
 	witness_sequence = 1;
 	return write_lines(&witness, 100, 1, 3, UINT64_MAX, filled);
 }

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Which node has what, and who lives.
+ *
+ * A slab's word: 16 bits for each of 4 slots, the node's index + 1 below, 7 bits of state above;
+ * bit 63, which is no slot's: the slab is in shared memory, too. Readers take what one look at it
+ * tells (PL-1); a replica dies by a CAS from any thread, and comes by one under the write lock.
+ *
+ * State: the words and the nodes. What can fail: the nodes.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include "base/atomic.h"
+#include "transport/pool-internal.h"
+
+#define MS UINT64_C(1000000)
+
+int kona_pool_slot_node(uint64_t word, unsigned int slot)
+{
+	return (int)(word >> 16 * slot & 0xff) - 1;
+}
+
+enum kona_pool_state kona_pool_slot_state(uint64_t word, unsigned int slot)
+{
+	return (enum kona_pool_state)(word >> (16 * slot + 8) & 0x7f);
+}
+
+bool kona_pool_is_local(uint64_t word)
+{
+	return word & KONA_POOL_LOCAL;
+}
+
+bool kona_pool_is_remote(uint64_t word)
+{
+	return word & ~KONA_POOL_LOCAL;
+}
+
+static unsigned int count_state(uint64_t word, enum kona_pool_state state)
+{
+	unsigned int count = 0;
+
+	for (unsigned int slot = 0; slot < KONA_POOL_MOST_REPLICAS; slot++)
+		count += kona_pool_slot_state(word, slot) == state;
+	return count;
+}
+
+unsigned int kona_pool_count_full(uint64_t word)
+{
+	return kona_pool_is_local(word) + count_state(word, KONA_POOL_FULL);
+}
+
+bool kona_pool_is_kept(uint64_t word)
+{
+	return kona_pool_count_full(word) || count_state(word, KONA_POOL_COPYING);
+}
+
+uint64_t kona_pool_word(struct kona_pool *pool, uint64_t slab)
+{
+	/* PL-1: acquire, pairs with the releases of words in this file. */
+	return kona_load_acquire(&pool->slabs[slab].word);
+}
+
+uint64_t kona_pool_deadline_ns(uint64_t word, unsigned int node)
+{
+	int slot = kona_pool_find_slot(word, node);
+	uint64_t others = slot < 0 ? word : kona_pool_clear_slot(word, (unsigned int)slot), wait_ms;
+
+	if (kona_pool_count_full(others))
+		wait_ms = KONA_POOL_PATIENCE_MS;
+	else
+		wait_ms = kona_pool_is_kept(others) ? KONA_POOL_COPY_MS : KONA_POOL_DEADLINE_MS;
+	return kona_now_ns() + wait_ms * MS;
+}
+
+int kona_pool_find_slot(uint64_t word, unsigned int node)
+{
+	for (unsigned int slot = 0; slot < KONA_POOL_MOST_REPLICAS; slot++)
+		if (kona_pool_slot_node(word, slot) == (int)node)
+			return (int)slot;
+	return -1;
+}
+
+bool kona_pool_make_open(struct kona_pool *pool, uint64_t slab, unsigned int node,
+			 struct kona_data_open *ret_open)
+{
+	struct kona_pool_slab *own = &pool->slabs[slab];
+	uint64_t word = kona_pool_word(pool, slab);
+	int slot = kona_pool_find_slot(word, node);
+
+	if (slot < 0)
+		return false;
+	*ret_open = (struct kona_data_open){.handle = (uint32_t)slab,
+					    .slab = own->id,
+					    .generation = own->generation,
+					    .slab_bytes = pool->slab_bytes};
+	memcpy(ret_open->capability, own->capabilities[slot], sizeof(ret_open->capability));
+	/* A slot is emptied before it is used for another node: what was copied is this node's. */
+	return kona_pool_find_slot(kona_pool_word(pool, slab), node) == slot;
+}
+
+/* --- deaths ------------------------------------------------------------------------------------*/
+
+/* Returns true when the replica was alive. */
+static bool mark_dead(struct kona_pool *pool, uint64_t slab, unsigned int node)
+{
+	uint64_t word = kona_pool_word(pool, slab), next;
+	int slot;
+
+	do {
+		slot = kona_pool_find_slot(word, node);
+		if (slot < 0 || kona_pool_slot_state(word, (unsigned int)slot) == KONA_POOL_DEAD)
+			return false;
+		next = kona_pool_clear_slot(word, (unsigned int)slot) |
+		       kona_pool_make_slot((unsigned int)slot, node, KONA_POOL_DEAD);
+		/* PL-1: release */
+	} while (!kona_cas_acq_rel(&pool->slabs[slab].word, &word, next));
+	return true;
+}
+
+void kona_pool_kill_replica(struct kona_pool *pool, uint64_t slab, unsigned int node)
+{
+	if (pool->is_child) {
+		/* The words are the parent's; where it has moved on, there is nothing to do. */
+		if (kona_pool_find_slot(kona_pool_word(pool, slab), node) >= 0)
+			kona_pool_kill_node(pool, node);
+		return;
+	}
+	if (mark_dead(pool, slab, node) && pool->hooks.lost)
+		pool->hooks.lost(pool->hooks.with, pool->nodes[node].id, pool->slabs[slab].id);
+}
+
+/*
+ * All marks come before the node counts as dead: a writer that passes it over for that reason finds
+ * no slab any more that would be read there.
+ */
+void kona_pool_kill_node(struct kona_pool *pool, unsigned int node)
+{
+	/* PL-1: acquire; of a slab that is granted just now, its next write marks the replica */
+	uint32_t used = kona_load_acquire(&pool->used_slabs);
+
+	for (uint32_t slab = 0; slab < used && !pool->is_child; slab++)
+		mark_dead(pool, slab, node);
+	/* PL-2: acquire-release, so that one of those who notice goes on */
+	if (!kona_exchange_acq_rel(&pool->nodes[node].live, false))
+		return;
+	/* Whoever waits on another of its connections need not wait for the deadline. */
+	for (int i = 0; i < KONA_POOL_LINKS; i++)
+		shutdown(pool->nodes[node].links[i].socket, SHUT_RDWR);
+	if (pool->hooks.lost)
+		pool->hooks.lost(pool->hooks.with, pool->nodes[node].id, 0);
+}
+
+void kona_pool_bury(struct kona_pool *pool, uint64_t slab)
+{
+	uint64_t word = kona_pool_word(pool, slab);
+
+	for (unsigned int slot = 0; slot < KONA_POOL_MOST_REPLICAS; slot++) {
+		int node = kona_pool_slot_node(word, slot);
+
+		if (node >= 0 && !kona_pool_is_live(pool, (unsigned int)node))
+			kona_pool_kill_replica(pool, slab, (unsigned int)node);
+	}
+}
+
+/* --- nodes -------------------------------------------------------------------------------------*/
+
+bool kona_pool_is_live(struct kona_pool *pool, unsigned int node)
+{
+	/* PL-2: acquire, pairs with the release in kona_pool_add_node() */
+	return kona_load_acquire(&pool->nodes[node].live);
+}
+
+int kona_pool_find_node(struct kona_pool *pool, uint64_t id)
+{
+	uint32_t count = kona_load_acquire(&pool->node_count); /* PL-2 */
+
+	for (uint32_t i = 0; i < count; i++)
+		if (kona_pool_is_live(pool, i) && pool->nodes[i].id == id)
+			return (int)i;
+	return -1;
+}
+
+bool kona_pool_has_node(struct kona_pool *pool, uint64_t id)
+{
+	return kona_pool_find_node(pool, id) >= 0;
+}
+
+size_t kona_pool_live_nodes(struct kona_pool *pool, uint64_t *ret_ids)
+{
+	uint32_t nodes = kona_load_acquire(&pool->node_count); /* PL-2 */
+	size_t count = 0;
+
+	for (uint32_t i = 0; i < nodes; i++)
+		if (kona_pool_is_live(pool, i))
+			ret_ids[count++] = pool->nodes[i].id;
+	return count;
+}
+
+static uint64_t *opened_of(struct kona_pool *pool, uint32_t node, uint32_t link)
+{
+	return pool->opened + (node * KONA_POOL_LINKS + link) * kona_pool_opened_words(pool);
+}
+
+static int add_node_locked(struct kona_pool *pool, uint64_t id, const char *name,
+			   const int *sockets)
+{
+	uint32_t index = kona_load_relaxed(&pool->node_count); /* relaxed: write lock */
+	struct kona_pool_node *node = &pool->nodes[index];
+
+	if (index == KONA_POOL_MOST_NODES)
+		return -EMFILE;
+	for (uint32_t i = 0; i < KONA_POOL_LINKS; i++)
+		kona_link_init(&node->links[i], sockets[i], opened_of(pool, index, i));
+	node->id = id;
+	strncpy(node->name, name, sizeof(node->name) - 1);
+	kona_store_release(&node->live, true);		  /* PL-2 */
+	kona_store_release(&pool->node_count, index + 1); /* PL-2 */
+	return 0;
+}
+
+int kona_pool_add_node(struct kona_pool *pool, uint64_t id, const char *name, const int *sockets)
+{
+	int rc;
+
+	pthread_mutex_lock(&pool->write);
+	rc = add_node_locked(pool, id, name, sockets);
+	pthread_mutex_unlock(&pool->write);
+	return rc;
+}
+
+/* --- after a fork ------------------------------------------------------------------------------*/
+
+void kona_pool_become_child(struct kona_pool *pool, const uint64_t *nodes, const int *sockets,
+			    size_t count)
+{
+	pool->hooks.lost = NULL;
+	pool->is_child = true;
+	pthread_mutex_init(&pool->write, NULL);
+	madvise(pool->opened, kona_pool_opened_bytes(pool), MADV_DONTNEED); /* zeros */
+	for (uint32_t i = 0; i < pool->node_count; i++) {
+		struct kona_pool_node *node = &pool->nodes[i];
+		int socket = -1;
+
+		for (size_t j = 0; j < count; j++)
+			if (nodes[j] == node->id && node->live)
+				socket = sockets[j];
+		for (uint32_t link = 0; link < KONA_POOL_LINKS; link++) {
+			pool->hooks.close(node->links[link].socket);
+			kona_link_init(&node->links[link], link == 1 ? socket : -1,
+				       opened_of(pool, i, link));
+		}
+		node->live = socket >= 0;
+	}
+}
