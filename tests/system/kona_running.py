@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 
-SECONDS = float(os.environ.get("KONA_TEST_SECONDS", "60"))
+SECONDS = float(os.environ.get("KONA_TEST_SECONDS", "240"))
 
 
 class Scratch:

@@ -21,7 +21,7 @@ MAGIC, VERSION = 0x414E4F4B, 3
 HELLO, WELCOME, HOLD, HELD, GRANT, GRANTED = range(1, 7)
 
 
-def until(condition, what, seconds=10):
+def until(condition, what, seconds=120):
     """Waits until condition() is true and returns its value; fails the test after `seconds`."""
     end = time.monotonic() + seconds
     while True:
@@ -207,7 +207,7 @@ class Bench:
 @contextlib.contextmanager
 def bench():
     """The usual beginning: the build folder is the first argument. A test that hangs says where."""
-    faulthandler.dump_traceback_later(90, exit=True)
+    faulthandler.dump_traceback_later(600, exit=True)
     with Bench(sys.argv[1]) as b:
         yield b
 
