@@ -39,6 +39,10 @@ static int run_into(struct kona_sweep_run *run, struct kona_sim_result *ret_resu
 	err = kona_sweep_run(run, &status);
 	if (err == -ENOENT)
 		kona_error("the simulator (kona_sim-amd64-linux) is not installed beside kona");
+	else if (err == -EOPNOTSUPP)
+		kona_error("%s was built by kona-cc --sim: --attribute, --children, --fetches, "
+			   "--follow, --l1i and --line need Valgrind, and a plain build",
+			   run->program[0]);
 	else if (err)
 		kona_error("cannot run the simulator: %s", strerror(-err));
 	if (err)

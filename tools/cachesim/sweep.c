@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A sweep: from sizes, block sizes and ways to stack tables, and the run of the program under the
- * Valgrind tool. One table of S sets answers for S x 1 to S x 16 blocks, so a sweep of many
- * configurations needs few of them.
+ * Valgrind tool, or by itself where kona-cc --sim has built it. One table of S sets answers for S x
+ * 1 to S x 16 blocks, so a sweep of many configurations needs few of them.
  */
 #include "sweep.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/units.h"
@@ -150,6 +153,78 @@ static void exec_program(const struct kona_sweep_run *run, const char *folder, c
 	_exit(127);
 }
 
+/* The file that execvp(3) would run. */
+static int open_program(const char *name)
+{
+	const char *folders = getenv("PATH");
+
+	if (strchr(name, '/') || !folders)
+		return open(name, O_RDONLY | O_CLOEXEC);
+	while (*folders) {
+		size_t length = strcspn(folders, ":");
+		char path[PATH_MAX];
+
+		if ((size_t)snprintf(path, sizeof(path), "%.*s/%s", (int)length, folders, name) <
+			    sizeof(path) &&
+		    !access(path, X_OK))
+			return open(path, O_RDONLY | O_CLOEXEC);
+		folders += length;
+		folders += *folders == ':';
+	}
+	return -1;
+}
+
+/* Was it built by kona-cc --sim? Then it asks for the library by name. */
+static bool is_linked(const char *program)
+{
+	static const char library[] = "\0libkona-sim.so";
+	KONA_CLOSE int fd = open_program(program);
+	struct stat st;
+	void *file;
+	bool found;
+
+	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode) || !st.st_size)
+		return false;
+	file = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (file == MAP_FAILED)
+		return false;
+	found = (size_t)st.st_size > 4 && !memcmp(file, "\177ELF", 4) &&
+		memmem(file, (size_t)st.st_size, library, sizeof(library) - 1);
+	munmap(file, (size_t)st.st_size);
+	return found;
+}
+
+static bool needs_valgrind(const struct kona_sweep_run *run)
+{
+	static const char *const names[] = {
+		"--attribute=", "--heap=", "--children=", "--fetches=", "--l1i=", "--line="};
+
+	for (size_t i = 0; i < run->argument_count; i++)
+		for (size_t j = 0; j < KONA_ARRAY_LEN(names); j++)
+			if (!strncmp(run->argument[i], names[j], strlen(names[j])))
+				return true;
+	return run->follow;
+}
+
+/* The arguments by the environment, one to a line: see linked.c. */
+static void exec_linked(const struct kona_sweep_run *run, const char *result)
+{
+	char *text = NULL;
+	size_t bytes = 0;
+	FILE *stream = open_memstream(&text, &bytes);
+
+	if (!stream)
+		_exit(127);
+	fputs(result, stream);
+	for (size_t i = 0; i < run->argument_count; i++)
+		fprintf(stream, "\n%s", run->argument[i]);
+	if (fclose(stream) || setenv("KONA_SIM", text, 1))
+		_exit(127);
+	execvp(run->program[0], run->program);
+	fprintf(stderr, "kona: cannot run %s: %s\n", run->program[0], strerror(errno));
+	_exit(127);
+}
+
 static void pass_on(int signal)
 {
 	kill((pid_t)program_pid, signal);
@@ -161,16 +236,21 @@ int kona_sweep_run(const struct kona_sweep_run *run, int *ret_status)
 	struct sigaction forward = {.sa_handler = pass_on};
 	struct sigaction old_int, old_quit, old_term;
 	char folder[PATH_MAX], result[PATH_MAX + 16];
-	int err = find_tool(folder, sizeof(folder));
+	bool linked = is_linked(run->program[0]);
+	int err = linked ? 0 : find_tool(folder, sizeof(folder));
 	int status = 0;
 	pid_t pid;
 
+	if (linked && needs_valgrind(run))
+		err = -EOPNOTSUPP;
 	if (err)
 		return err;
 	snprintf(result, sizeof(result), "--result=%s", run->result);
 	pid = fork();
 	if (pid < 0)
 		return -errno;
+	if (!pid && linked)
+		exec_linked(run, result);
 	if (!pid)
 		exec_program(run, folder, result);
 	program_pid = pid;

@@ -46,7 +46,9 @@ struct kona_sweep_run {
 /*
  * Runs the program under the simulator and waits for it. While it runs, SIGINT and SIGQUIT end only
  * the program, and SIGTERM is passed on to it, so that results so far are kept. Returns 0 and
- * *ret_status (as of waitpid); -ENOENT: the tool is not beside this executable; or -errno.
+ * *ret_status (as of waitpid); -ENOENT: the tool is not beside this executable; -EOPNOTSUPP: the
+ * program was built by kona-cc --sim, and is simulated without Valgrind, which these arguments
+ * need; or -errno.
  */
 KONA_MUST_CHECK int kona_sweep_run(const struct kona_sweep_run *run, int *ret_status);
 
