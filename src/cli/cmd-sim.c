@@ -177,7 +177,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 	switch (key) {
 	case 's':
 		parse_list(&o->sweep.sizes, argument, state);
-		o->sweep_asked = true;
+		o->sweep_asked = o->sweep.sizes_asked = true;
 		break;
 	case 'b':
 		parse_list(&o->sweep.blocks, argument, state);

@@ -20,6 +20,7 @@ struct kona_sweep_list {
 
 struct kona_sweep {
 	struct kona_sweep_list sizes, blocks, ways;
+	bool sizes_asked; /* by the user: the table shows them all */
 };
 
 /* 1M to 2G by twos; 64, 256, 1K, 4K, 64K, 2M; 1, 2, 4, 8, 16. */

@@ -80,19 +80,31 @@ struct row_context {
 	FILE *stream;
 	const struct kona_sim_result *result;
 	const struct kona_models *models;
+	bool shorten;
+	uint64_t smallest; /* size, which is always shown */
+	uint64_t left_out;
 };
 
 static void visit_row(const struct kona_sim_dram *dram, void *context)
 {
 	struct row_context *c = context;
 
+	/* Beyond twice the footprint they are alike, all but the direct-mapped ones. */
+	if (c->shorten && dram->size > 2 * c->result->footprint && dram->size > c->smallest) {
+		c->left_out++;
+		return;
+	}
 	print_row(c->stream, c->result, dram, c->models);
 }
 
 void kona_sim_table_print(FILE *stream, const struct kona_sim_result *result,
 			  const struct kona_sweep *sweep, const struct kona_models *models)
 {
-	struct row_context context = {stream, result, models};
+	struct row_context context = {.stream = stream,
+				      .result = result,
+				      .models = models,
+				      .shorten = !sweep->sizes_asked,
+				      .smallest = sweep->sizes.value[0]};
 
 	print_head(stream, result);
 	kona_patterns_print(stream, result);
@@ -105,6 +117,11 @@ void kona_sim_table_print(FILE *stream, const struct kona_sim_result *result,
 		fprintf(stream, " %9s", models->model[i].name);
 	fputc('\n', stream);
 	each_configuration(result, sweep, visit_row, &context);
+	if (context.left_out)
+		fprintf(stream,
+			"(%llu caches of more than twice the footprint left out; --sizes or --json "
+			"shows them)\n",
+			(unsigned long long)context.left_out);
 }
 
 static json_t *amat_object(const struct kona_sim_result *result, const struct kona_sim_dram *dram,
