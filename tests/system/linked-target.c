@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Makes accesses with the instrumentation of kona-cc --sim put in by hand
- * (tools/cachesim/linked.h): streams, random ones, some that straddle lines, ranges. With a file,
+ * (include/kona/linked.h): streams, random ones, some that straddle lines, ranges. With a file,
  * it also writes them there as Valgrind's Lackey would, so that the same can be simulated from a
  * trace.
  *
@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "linked.h"
+#include "kona/linked.h"
 
 enum { BYTES = 24 << 20, THREADS = 4 };
 

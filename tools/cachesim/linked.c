@@ -14,7 +14,7 @@
  * _exit(2) or SIGKILL, or replaces itself. What can fail is memory, at the start: then there is no
  * result.
  */
-#include "linked.h"
+#include "kona/linked.h"
 
 #include <errno.h>
 #include <pthread.h>

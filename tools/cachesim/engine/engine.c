@@ -42,12 +42,15 @@ static void choose_scan(struct kona_sim *sim)
 	if (sim->config.simd != KONA_SIM_SIMD_BEST && sim->config.simd < simd)
 		simd = sim->config.simd;
 	sim->scan = sim_scan_portable;
+	sim->access = sim_access_portable;
 	sim->simd_name = "portable";
 	if (simd == KONA_SIM_SIMD_AVX2) {
 		sim->scan = sim_scan_avx2;
+		sim->access = sim_access_avx2;
 		sim->simd_name = "avx2";
 	} else if (simd == KONA_SIM_SIMD_AVX512) {
 		sim->scan = sim_scan_avx512;
+		sim->access = sim_access_avx512;
 		sim->simd_name = "avx512";
 	}
 }

@@ -123,6 +123,8 @@ struct kona_sim {
 	uint32_t (*scan)(struct kona_sim *sim, struct sim_stack *stack,
 			 const struct sim_record *records, const uint32_t *list, uint32_t count,
 			 uint32_t *survivors);
+	void (*access)(struct kona_sim *sim, uint64_t address, uint32_t bytes,
+		       enum kona_sim_kind kind);
 	const char *simd_name;
 };
 
@@ -147,6 +149,12 @@ void *sim_stack_grow(struct kona_sim *sim, struct sim_stack *stack, uint64_t chu
 SIM_SCAN_PROTOTYPE(sim_scan_portable);
 SIM_SCAN_PROTOTYPE(sim_scan_avx2);
 SIM_SCAN_PROTOTYPE(sim_scan_avx512);
+
+#define SIM_ACCESS_PROTOTYPE(name) \
+	void name(struct kona_sim *sim, uint64_t address, uint32_t bytes, enum kona_sim_kind kind)
+SIM_ACCESS_PROTOTYPE(sim_access_portable);
+SIM_ACCESS_PROTOTYPE(sim_access_avx2);
+SIM_ACCESS_PROTOTYPE(sim_access_avx512);
 
 static inline int sim_is_power_of_two(uint64_t value)
 {

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The stack scan of scan.h, compiled for the avx2 code path.
+ * The walk of walk.h and the stack scan of scan.h, compiled for the avx2 code path.
  */
 #include "scan.h"
+#include "walk.h"
 
 SIM_SCAN_PROTOTYPE(sim_scan_avx2)
 {
 	return scan_list(sim, stack, records, list, count, survivors);
+}
+
+SIM_ACCESS_PROTOTYPE(sim_access_avx2)
+{
+	walk_access(sim, address, bytes, kind);
 }

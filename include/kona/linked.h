@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The simulator in the program itself: what kona-cc --sim puts in front of each access that a guard
- * would stand before, and the library's side of it (linked.c).
+ * would stand before. Programs may call it by hand, and link libkona-sim (man kona-sim, LINKED).
  *
  * Most accesses touch the line that their thread touched last of all lines in its L1 set: they
  * change nothing in the simulation, and the test below takes them out. The rest is recorded. How
  * many accesses there are is counted by block of code, not by access: kona_linked_count().
  */
-#ifndef KONA_CACHESIM_LINKED_H
-#define KONA_CACHESIM_LINKED_H
+#ifndef KONA_LINKED_H
+#define KONA_LINKED_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 enum {
 	KONA_LINKED_LINE_SHIFT = 6,
@@ -63,5 +67,9 @@ static inline void kona_linked_count(uint64_t reads, uint64_t writes)
 	kona_linked_self.reads += reads;
 	kona_linked_self.writes += writes;
 }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
