@@ -32,6 +32,7 @@ struct parts {
 
 static char temporary[PATH_MAX]; /* our folder; "" while there is none */
 static const char *callers_tmpdir;
+static int simulates; /* --sim: accesses call the simulator, instead of guards */
 static volatile sig_atomic_t child_running; /* its process id, or 0 */
 
 /* A terminal's signals reach the command by themselves; its end is ours, after tidying up. */
@@ -77,6 +78,7 @@ static void make_temporary(void)
 
 static void find_parts(struct parts *parts)
 {
+	const char *guards = simulates ? "kona-sim-guards.ll" : "kona-guards.ll";
 	char self[PATH_MAX - 32];
 	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
@@ -85,12 +87,12 @@ static void find_parts(struct parts *parts)
 	self[length] = 0;
 	*strrchr(self, '/') = 0;
 	snprintf(parts->opt, sizeof(parts->opt), "%s/kona-opt", self);
-	snprintf(parts->guards, sizeof(parts->guards), "%s/kona-guards.ll", self);
+	snprintf(parts->guards, sizeof(parts->guards), "%s/%s", self, guards);
 	snprintf(parts->libraries, sizeof(parts->libraries), "%s", self);
 	if (!access(parts->opt, X_OK))
 		return;
 	snprintf(parts->opt, sizeof(parts->opt), "%s/kona-opt", KONA_LIBEXECDIR);
-	snprintf(parts->guards, sizeof(parts->guards), "%s/kona-guards.ll", KONA_LIBEXECDIR);
+	snprintf(parts->guards, sizeof(parts->guards), "%s/%s", KONA_LIBEXECDIR, guards);
 	snprintf(parts->libraries, sizeof(parts->libraries), "%s", KONA_LIBDIR);
 	if (access(parts->opt, X_OK))
 		err(1, "kona-cc: kona-opt is neither beside kona-cc nor in %s", KONA_LIBEXECDIR);
@@ -215,7 +217,9 @@ static struct kona_cc_args back(const struct kona_cc_args *job, const char *bitc
 static int compile(const struct kona_cc_args *job, const struct parts *parts, size_t number)
 {
 	char plain[PATH_MAX + 64], guarded[PATH_MAX + 64];
-	char *opt[] = {(char *)parts->opt, (char *)parts->guards, plain, guarded, NULL};
+	char *opt[] = {
+		(char *)parts->opt, (char *)"--sim", (char *)parts->guards, plain, guarded, NULL};
+	char **words = opt;
 	struct kona_cc_args command;
 	int status = 0;
 
@@ -226,10 +230,14 @@ static int compile(const struct kona_cc_args *job, const struct parts *parts, si
 		status = run(command.v);
 		kona_cc_args_free(&command);
 	} else {
-		opt[2] = job->v[job->count - 1];
+		opt[3] = job->v[job->count - 1];
+	}
+	if (!simulates) {
+		opt[1] = opt[0];
+		words++;
 	}
 	if (!status)
-		status = run(opt);
+		status = run(words);
 	if (status)
 		return status;
 	command = back(job, guarded);
@@ -249,17 +257,24 @@ static struct kona_cc_args whole_command(int argc, char **argv, const struct par
 
 	kona_cc_args_add(&args, plus ? KONA_CLANGXX : KONA_CLANG);
 	for (int i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--sim"))
+			continue;
 		kona_cc_args_add(&args, argv[i]);
 		is_static |= !strcmp(argv[i], "-static") || !strcmp(argv[i], "-static-pie");
 		relocatable |= !strcmp(argv[i], "-r");
 	}
+	if (simulates && is_static)
+		errx(1, "kona-cc: --sim links libkona-sim.so: not with -static");
 	kona_cc_args_add(&args, "--start-no-unused-arguments");
 	kona_cc_args_add(&args, "-fno-lto");
 	if (!relocatable) {
 		snprintf(word, sizeof(word), "-L%s", parts->libraries);
 		kona_cc_args_add(&args, word);
-		kona_cc_args_add(&args, "-lkona-cc");
-		kona_cc_args_add(&args, is_static ? "-lkona-cc-static" : "-lkona");
+		if (!simulates)
+			kona_cc_args_add(&args, "-lkona-cc");
+		kona_cc_args_add(&args, simulates   ? "-lkona-sim"
+					: is_static ? "-lkona-cc-static"
+						    : "-lkona");
 		snprintf(word, sizeof(word), "-Wl,-rpath,%s", parts->libraries);
 		if (!is_static)
 			kona_cc_args_add(&args, word);
@@ -299,6 +314,8 @@ int main(int argc, char **argv)
 	struct kona_cc_args args;
 	int status = 0;
 
+	for (int i = 1; i < argc; i++)
+		simulates |= !strcmp(argv[i], "--sim");
 	find_parts(&parts);
 	args = whole_command(argc, argv, &parts);
 	make_temporary();

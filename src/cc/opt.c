@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * kona-opt GUARDS IN OUT: the rewriter, alone (cc/opt.h). Reads the bitcode IN, puts the guards of
- * GUARDS in, writes OUT. The guards are left for the optimiser to inline.
+ * kona-opt [--sim] GUARDS IN OUT: the rewriter, alone (cc/opt.h). With --sim see simulate.c. Reads
+ * the bitcode IN, puts the guards of GUARDS in, writes OUT. The guards are left for the optimiser
+ * to inline.
  *
  * Fails on files that cannot be read or written, with a line and exit status 1; a module that does
  * not hold LLVM's rules afterwards is an error of ours, and ends it the same way.
@@ -87,7 +88,8 @@ static void strip(LLVMModuleRef guards)
 							 (unsigned)strlen(attributes[i]));
 }
 
-static void link_guards(struct kona_opt *opt, const char *path)
+void kona_opt_link(struct kona_opt *opt, const char *path, const char *const *names, int count,
+		   LLVMValueRef *ret_functions)
 {
 	LLVMModuleRef guards = read_module(opt->context, path);
 
@@ -97,11 +99,11 @@ static void link_guards(struct kona_opt *opt, const char *path)
 	LLVMSetDataLayout(guards, LLVMGetDataLayoutStr(opt->module));
 	if (LLVMLinkModules2(opt->module, guards))
 		errx(1, "kona-opt: %s does not fit the module", path);
-	for (int i = 0; i < KONA_OPT_GUARDS; i++) {
-		opt->guards[i] = LLVMGetNamedFunction(opt->module, guard_names[i]);
-		if (!opt->guards[i])
-			errx(1, "kona-opt: %s lacks %s", path, guard_names[i]);
-		LLVMSetLinkage(opt->guards[i], LLVMInternalLinkage);
+	for (int i = 0; i < count; i++) {
+		ret_functions[i] = LLVMGetNamedFunction(opt->module, names[i]);
+		if (!ret_functions[i])
+			errx(1, "kona-opt: %s lacks %s", path, names[i]);
+		LLVMSetLinkage(ret_functions[i], LLVMInternalLinkage);
 	}
 }
 
@@ -130,13 +132,19 @@ static int has_attribute(LLVMValueRef function, const char *name)
 	return LLVMGetEnumAttributeAtIndex(function, LLVMAttributeFunctionIndex, kind) != NULL;
 }
 
-static void guard_all(struct kona_opt *opt)
+int kona_opt_is_wanted(struct kona_opt *opt, LLVMValueRef function)
 {
+	return !LLVMIsDeclaration(function) && !has_attribute(function, "naked") &&
+	       !resolves_ifunc(opt, function);
+}
+
+static void guard_all(struct kona_opt *opt, const char *guards)
+{
+	kona_opt_rename_library(opt);
+	kona_opt_link(opt, guards, guard_names, KONA_OPT_GUARDS, opt->guards);
 	for (LLVMValueRef f = LLVMGetFirstFunction(opt->module); f; f = LLVMGetNextFunction(f)) {
-		if (LLVMIsDeclaration(f) || is_guard(opt, f) || has_attribute(f, "naked") ||
-		    resolves_ifunc(opt, f))
-			continue;
-		kona_opt_guard_function(opt, f);
+		if (!is_guard(opt, f) && kona_opt_is_wanted(opt, f))
+			kona_opt_guard_function(opt, f);
 	}
 	for (int i = 0; i < KONA_OPT_GUARDS; i++)
 		if (!LLVMGetFirstUse(opt->guards[i]))
@@ -151,10 +159,12 @@ static unsigned metadata_kind(struct kona_opt *opt, const char *name)
 int main(int argc, char **argv)
 {
 	struct kona_opt opt = {0};
+	int simulates = argc > 1 && !strcmp(argv[1], "--sim");
 	char *message = NULL;
 
-	if (argc != 4)
-		errx(2, "usage: kona-opt GUARDS IN OUT");
+	argv += simulates;
+	if (argc - simulates != 4)
+		errx(2, "usage: kona-opt [--sim] GUARDS IN OUT");
 	opt.context = LLVMContextCreate();
 	opt.module = read_module(opt.context, argv[2]);
 	opt.layout = LLVMGetModuleDataLayout(opt.module);
@@ -165,9 +175,10 @@ int main(int argc, char **argv)
 	opt.invariant_load = metadata_kind(&opt, "invariant.load");
 	opt.tbaa = metadata_kind(&opt, "tbaa");
 	kona_opt_find_local_arguments(&opt);
-	kona_opt_rename_library(&opt);
-	link_guards(&opt, argv[1]);
-	guard_all(&opt);
+	if (simulates)
+		kona_opt_simulate(&opt, argv[1]);
+	else
+		guard_all(&opt, argv[1]);
 	if (LLVMVerifyModule(opt.module, LLVMReturnStatusAction, &message))
 		errx(1, "kona-opt: %s: %s", argv[2], message);
 	if (LLVMWriteBitcodeToFile(opt.module, argv[3]))

@@ -129,6 +129,16 @@ LLVMValueRef kona_opt_translate(struct kona_opt_function *f, LLVMValueRef pointe
 LLVMValueRef kona_opt_translate_anew(struct kona_opt_function *f, LLVMValueRef address,
 				     unsigned slot);
 
+/* opt.c: links the functions of a file into the module, and finds them by their names. */
+void kona_opt_link(struct kona_opt *opt, const char *path, const char *const *names, int count,
+		   LLVMValueRef *ret_functions);
+
+/* opt.c: this function may be rewritten: it runs when a program does, and has a frame. */
+int kona_opt_is_wanted(struct kona_opt *opt, LLVMValueRef function);
+
+/* simulate.c: the module's accesses call the simulator. path: sim-guards.c, as bitcode. */
+void kona_opt_simulate(struct kona_opt *opt, const char *path);
+
 /* opt.c: a call of a guard, at the builder's place. */
 LLVMValueRef kona_opt_call(struct kona_opt *opt, enum kona_opt_guard guard, LLVMValueRef *args,
 			   unsigned count);
