@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A program to be disturbed. It keeps its memory and checks it: what it reads is what it wrote, or
- * it ends with 99. Its first argument is how many MiB; then
+ * it ends with 99; without memory it ends with 3. Its first argument is how many MiB; then
  *   holds   says "full" and sleeps; at every byte from standard input it checks all and says
  * "right" works   says "full"; writes and checks pages at random for ever; says "right" every
- * 20,000 grows   says "full"; maps, fills and checks 4 MiB more for ever; a refusal ends it with 3
+ * 20,000 grows   says "full"; maps, fills and checks 4 MiB more for ever
  *   starves leaves no descriptor and no address space to itself; maps, fills and checks 64 MiB
  * more, or says "refused"; has a child check its memory, and says how that ended
  */
@@ -94,9 +94,13 @@ int main(int argc, char **argv)
 {
 	size_t size = (argc > 1 ? strtoul(argv[1], NULL, 10) : 32) * MIB;
 	const char *how = argc > 2 ? argv[2] : "holds";
-	char *memory = map_anonymous(size);
+	char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (memory == MAP_FAILED) {
+		fprintf(stderr, "working: %m\n");
+		return 3;
+	}
 	fill_pages(memory, size, 1);
 	printf("full\n");
 	if (!strcmp(how, "works"))
