@@ -5,7 +5,8 @@
  * Each thread owns some words of every line, and its signal handler others; it remembers what it
  * wrote and checks it at each access and at the end. All words carry the number of their page, so
  * that a reader who does not own one still sees when it is of another page. On pages of its own a
- * thread also moves ranges and discards. Translations are held while much else happens.
+ * thread also moves ranges and discards. Translations are held while much else happens. Now and
+ * then all pages go to their own addresses, as for a fork.
  *
  * Catches: a lost write; a stale read; a frame used by two pages; a page lost between its two
  * addresses; a slot lost around a signal; threads that wait for one another for ever.
@@ -34,6 +35,7 @@
 #include "runtime/fatal.h"
 #include "runtime/guard.h"
 #include "runtime/hazard.h"
+#include "runtime/inplace.h"
 #include "runtime/mutate.h"
 #include "runtime/space.h"
 
@@ -507,6 +509,24 @@ static void start(uint64_t seed)
 	}
 }
 
+/* What a fork needs: all at its own address, and no guard that brings anything back to a frame. */
+static void gather_in_place(void)
+{
+	sigset_t signals;
+
+	kona_hazard_close_gate();
+	pthread_mutex_lock(&space.region.lock);
+	kona_space_lock(&space, &signals);
+	kona_fault_round_trip(&space);
+	kona_inplace_enter_range(&space, 0, PAGES);
+	for (uint64_t page = 0; page < PAGES; page++)
+		if (kona_pt_framed(kona_pt_load(&space.pt, page)))
+			found("page %" PRIu64 " is in a frame behind the gate", page);
+	kona_space_unlock(&space, &signals);
+	pthread_mutex_unlock(&space.region.lock);
+	kona_hazard_open_gate();
+}
+
 /* One run, in a process of its own. */
 static void run(uint64_t seed, unsigned seconds)
 {
@@ -521,6 +541,8 @@ static void run(uint64_t seed, unsigned seconds)
 
 		pthread_kill(worker->thread, random & 1 ? SIGUSR1 : SIGUSR2);
 		usleep(random >> 20 & 127);
+		if (next_random(&random) % 256 == 0)
+			gather_in_place();
 	}
 	kona_store_relaxed(&over, 1); /* relaxed: see work() */
 	for (int i = 0; i < THREADS; i++)
