@@ -6,24 +6,50 @@
  * them there when it meets them. A page that came back stays in the queue as a stale number, which
  * harvesting drops; so it may leave a little early when it cools again.
  *
- * State: the ring, under the write-back lock. What can fail: its memory, at start.
+ * State: the ring, under the write-back lock. What can fail: its memory.
  */
 #include "runtime/cool.h"
 
 #include <errno.h>
 
+#include "base/atomic.h"
 #include "runtime/os.h"
 #include "runtime/space.h"
 
 enum { SHARE = 8 }; /* of the frames cool at a time */
 
-int kona_cool_init(struct kona_space *space)
+/* Twice what cools at a time, and a batch. */
+static uint32_t room_for(const struct kona_space *space)
+{
+	uint32_t count = kona_load_relaxed(&space->frames.count); /* relaxed: a level */
+
+	return 2 * (count / SHARE) + KONA_EVICT_BATCH;
+}
+
+static uint32_t take_oldest(struct kona_cooling *cooling)
+{
+	uint32_t page = cooling->pages[cooling->first];
+
+	cooling->first = (cooling->first + 1) % cooling->room;
+	cooling->count--;
+	return page;
+}
+
+/* A page that finds no room in a smaller queue is met by the hand again. */
+int kona_cool_resize(struct kona_space *space)
 {
 	struct kona_cooling *cooling = &space->evict.cooling;
+	struct kona_cooling larger = {.room = room_for(space)};
 
-	cooling->room = space->frames.most + KONA_FRAME_OVERDRAFT;
-	cooling->pages = kona_os_alloc(cooling->room * sizeof(*cooling->pages));
-	return cooling->pages ? 0 : -ENOMEM;
+	larger.pages = kona_os_alloc(larger.room * sizeof(*larger.pages));
+	if (!larger.pages)
+		return -ENOMEM;
+	while (cooling->count && larger.count < larger.room)
+		larger.pages[larger.count++] = take_oldest(cooling);
+	if (cooling->pages)
+		kona_os_munmap(cooling->pages, cooling->room * sizeof(*cooling->pages));
+	*cooling = larger;
+	return 0;
 }
 
 static bool is_full(const struct kona_cooling *cooling)
@@ -43,15 +69,6 @@ uint32_t kona_cool_down(struct kona_space *space, uint64_t page, uint64_t seen)
 	return 1;
 }
 
-static uint64_t take_oldest(struct kona_cooling *cooling)
-{
-	uint64_t page = cooling->pages[cooling->first];
-
-	cooling->first = (cooling->first + 1) % cooling->room;
-	cooling->count--;
-	return page;
-}
-
 void kona_cool_harvest(struct kona_space *space, uint32_t most, bool eager)
 {
 	struct kona_evict *evict = &space->evict;
@@ -65,6 +82,8 @@ void kona_cool_harvest(struct kona_space *space, uint32_t most, bool eager)
 		if (kona_pt_state(entry) != KONA_PT_COOLING ||
 		    !kona_pt_claim(&space->pt, page, entry, KONA_PT_FLUSHING))
 			continue;
+		/* Its marks are looked at behind the barrier, and are in no cache by now. */
+		__builtin_prefetch(kona_frame_marks(&space->frames, kona_pt_payload(entry)));
 		evict->victims[evict->count++] = (struct kona_victim){
 			.page = page,
 			.entry = entry,

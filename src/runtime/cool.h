@@ -14,8 +14,8 @@
 
 struct kona_space;
 
-/* Room for all frames. -ENOMEM. */
-KONA_MUST_CHECK int kona_cool_init(struct kona_space *space);
+/* Makes the queue fit the size of local memory; at start, too. -ENOMEM: it stays as it was. */
+KONA_MUST_CHECK int kona_cool_resize(struct kona_space *space);
 
 /*
  * Takes the framed page, seen as `seen` under the hand, out of sight and into the queue. Returns 1,

@@ -269,8 +269,10 @@ int kona_evict_batch(struct kona_space *space)
 	if (!evict->count)
 		return 0;
 	rc = kona_vacate(space);
+	kona_vacate_to_frames(space);
 	send_dirty(space);
-	for (uint32_t i = 0; i < evict->count; i++)
+	/* From the last on: frames are taken again in the order in which they lie. */
+	for (uint32_t i = evict->count; i-- > 0;)
 		if (evict->victims[i].content)
 			left += settle_victim(space, &evict->victims[i]);
 	empty_staging(space);

@@ -51,7 +51,7 @@ int kona_evict_init(struct kona_space *space)
 	evict->wake = kona_os_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (evict->wake < 0)
 		return -EMFILE;
-	if (kona_cool_init(space))
+	if (kona_cool_resize(space))
 		return -ENOMEM;
 	return kona_uffd_register(space->uffd, evict->staging, bytes, space->write_protect);
 }

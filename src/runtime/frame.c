@@ -95,13 +95,6 @@ uint64_t kona_frames_bytes(const struct kona_frames *frames)
 	return kona_round_up(all_frames(frames) * KONA_PAGE_BYTES, CHUNK_BYTES);
 }
 
-void kona_frames_place(struct kona_frames *frames, char *fmem, int uffd, uint8_t *dirty)
-{
-	frames->fmem = fmem;
-	frames->uffd = uffd;
-	frames->dirty = dirty;
-}
-
 /* --- the stacks --------------------------------------------------------------------------------*/
 
 static bool pop(struct kona_frames *frames, uint64_t *stack, uint32_t *ret_frame)
@@ -152,21 +145,34 @@ static uint32_t break_ground(struct kona_frames *frames, uint32_t most, uint32_t
 	return count;
 }
 
+static void register_frames(struct kona_frames *frames, uint32_t first, uint32_t count)
+{
+	int rc = kona_uffd_register(frames->uffd, kona_frame_address(frames, first),
+				    (size_t)count * KONA_PAGE_BYTES, false);
+
+	if (rc)
+		kona_fatal("frames cannot be registered: %s", strerror(-rc));
+}
+
 /* Memory for frames never taken: huge pages where the kernel has them. */
 static void populate(struct kona_frames *frames, uint32_t first, uint32_t count)
 {
 	char *start = kona_frame_address(frames, first);
 	size_t bytes = (size_t)count * KONA_PAGE_BYTES;
-	int rc = 0;
 
 	if (kona_os_madvise(start, bytes, MADV_POPULATE_WRITE))
-		rc = -errno;
-	if (!rc)
-		rc = kona_uffd_register(frames->uffd, start, bytes, false);
-	if (rc)
-		kona_fatal("no local memory: %s", strerror(-rc));
+		kona_fatal("no local memory: %s", strerror(errno));
+	register_frames(frames, first, count);
 	for (uint32_t i = 0; i < count; i++)
 		frames->marks[first + i] = KONA_FRAME_SOLID;
+}
+
+void kona_frames_place(struct kona_frames *frames, char *fmem, int uffd, uint8_t *dirty)
+{
+	frames->fmem = fmem;
+	frames->uffd = uffd;
+	frames->dirty = dirty;
+	register_frames(frames, frames->most, KONA_FRAME_OVERDRAFT);
 }
 
 static bool take_new_solid(struct kona_frames *frames, uint32_t *ret_frame, uint64_t *system_calls)
@@ -188,9 +194,15 @@ static bool take_new_solid(struct kona_frames *frames, uint32_t *ret_frame, uint
 	return true;
 }
 
-static bool take_new_hollow(struct kona_frames *frames, uint32_t *ret_frame)
+static bool take_new_hollow(struct kona_frames *frames, uint32_t *ret_frame, uint64_t *system_calls)
 {
-	return break_ground(frames, 1, ret_frame) == 1;
+	if (!break_ground(frames, 1, ret_frame))
+		return false;
+	if (*ret_frame % KONA_FRAME_CHUNK)
+		return true;
+	register_frames(frames, *ret_frame, KONA_FRAME_CHUNK);
+	*system_calls += 1;
+	return true;
 }
 
 static void hollow_out(struct kona_frames *frames, uint32_t frame)
@@ -200,18 +212,14 @@ static void hollow_out(struct kona_frames *frames, uint32_t frame)
 	frames->marks[frame] &= (uint8_t)~KONA_FRAME_SOLID;
 }
 
-/* The chunk of a hollow frame may not be registered yet; once more is harmless. While a fork event
- * is unread the kernel answers EAGAIN. */
+/* While a fork event is unread the kernel answers EAGAIN. */
 static bool fill(struct kona_frames *frames, uint32_t frame)
 {
 	static const char zeros[KONA_PAGE_BYTES];
 	char *address = kona_frame_address(frames, frame);
-	char *chunk = kona_frame_address(frames, frame - frame % KONA_FRAME_CHUNK);
 	size_t done;
-	int rc = kona_uffd_register(frames->uffd, chunk, CHUNK_BYTES, false);
+	int rc = kona_uffd_copy(frames->uffd, address, zeros, KONA_PAGE_BYTES, false, &done);
 
-	if (!rc)
-		rc = kona_uffd_copy(frames->uffd, address, zeros, KONA_PAGE_BYTES, false, &done);
 	if (rc == -EAGAIN)
 		return false;
 	if (rc)
@@ -227,7 +235,7 @@ static bool take_solid(struct kona_frames *frames, uint32_t *ret_frame, uint64_t
 		return true;
 	if (!pop(frames, &frames->hollow, ret_frame))
 		return false;
-	*system_calls += 2;
+	*system_calls += 1;
 	if (fill(frames, *ret_frame))
 		return true;
 	push(frames, &frames->hollow, *ret_frame);
@@ -236,7 +244,8 @@ static bool take_solid(struct kona_frames *frames, uint32_t *ret_frame, uint64_t
 
 static bool take_hollow(struct kona_frames *frames, uint32_t *ret_frame, uint64_t *system_calls)
 {
-	if (pop(frames, &frames->hollow, ret_frame) || take_new_hollow(frames, ret_frame))
+	if (pop(frames, &frames->hollow, ret_frame) ||
+	    take_new_hollow(frames, ret_frame, system_calls))
 		return true;
 	if (!pop(frames, &frames->solid, ret_frame))
 		return false;
@@ -338,7 +347,7 @@ static uint64_t gather_bits(uint64_t marks)
 
 uint64_t kona_frame_collect(struct kona_frames *frames, uint32_t frame)
 {
-	uint8_t *bytes = frames->dirty + (size_t)frame * KONA_PAGE_LINES;
+	uint8_t *bytes = kona_frame_marks(frames, frame);
 	uint64_t words[KONA_PAGE_LINES / 8], mask = 0;
 
 	memcpy(words, bytes, sizeof(words));

@@ -128,6 +128,12 @@ static inline char *kona_frame_baseline(const struct kona_frames *frames, uint32
 	return frames->baselines + frame * frames->baseline_bytes;
 }
 
+/* A byte per line. */
+static inline uint8_t *kona_frame_marks(const struct kona_frames *frames, uint32_t frame)
+{
+	return frames->dirty + (size_t)frame * KONA_PAGE_LINES;
+}
+
 static inline char *kona_frame_address(const struct kona_frames *frames, uint32_t frame)
 {
 	return frames->fmem + (size_t)frame * KONA_PAGE_BYTES;

@@ -34,15 +34,15 @@ static void expect_writers(struct kona_space *space, uint32_t frame, uint64_t se
 {
 	uint8_t *marks = &space->frames.marks[frame];
 
+	if (space->write_protect) /* a moved page is not protected: nobody will tell of a store */
+		*marks |= KONA_FRAME_DIRTY;
 	if ((*marks & KONA_FRAME_COMPARE) &&
 	    !KONA_MUTATED(HASH_AGAIN)) /* the baseline of its first time in place still stands */
 		return;
-	if (!(seen & KONA_PT_ZERO))
+	if (!(seen & KONA_PT_ZERO) && !space->write_protect)
 		kona_dirty_baseline(&space->dirty, &space->frames, frame,
 				    kona_frame_address(&space->frames, frame));
 	*marks |= KONA_FRAME_COMPARE;
-	if (space->write_protect) /* a moved page is not protected: nobody will tell of a store */
-		*marks |= KONA_FRAME_DIRTY;
 }
 
 static int move(struct kona_space *space, char *to, char *from)

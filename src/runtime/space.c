@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 
 #include "base/atomic.h"
+#include "runtime/cool.h"
+#include "runtime/fatal.h"
 #include "runtime/os.h"
 
 /*
@@ -162,6 +164,9 @@ int64_t kona_space_resize(struct kona_space *space, uint64_t local_bytes)
 	}
 	if (left >= 0) {
 		kona_evict_adjust(space);
+		if (kona_cool_resize(space))
+			kona_warn(
+				"no memory for a larger queue of cooling pages; the old one stays");
 		/* relaxed: levels, both */
 		kona_store_relaxed(&space->stats->local_budget_bytes, local_bytes);
 		kona_store_relaxed(&space->stats->metadata_bytes,

@@ -175,3 +175,65 @@ int kona_vacate(struct kona_space *space)
 		kona_vacate_keep(space, evict->victims[next].page, evict->victims[next].entry);
 	return rc;
 }
+
+/* --- into frames -------------------------------------------------------------------------------*/
+
+static uint32_t frame_of(const struct kona_victim *victim)
+{
+	return kona_pt_payload(victim->entry);
+}
+
+/* The victim is in its frame now, as if a guard had brought it in; unguarded code may have written.
+ */
+static void become_framed(struct kona_space *space, uint32_t index)
+{
+	struct kona_victim *victim = &space->evict.victims[index];
+	uint64_t flags = victim->entry & (KONA_PT_ZERO | KONA_PT_STALE);
+	uint32_t frame = frame_of(victim);
+
+	space->frames.marks[frame] |= KONA_FRAME_SOLID | KONA_FRAME_MARKED;
+	victim->entry = kona_space_frame_entry(space, victim->page, frame, flags);
+	victim->content = kona_frame_address(&space->frames, frame);
+	kona_pt_step(&space->pt, victim->page, KONA_PT_FLUSHING);
+}
+
+/* Victims first .. end - 1 are staged, and their frames are neighbours. */
+static void move_into_frames(struct kona_space *space, uint32_t first, uint32_t end)
+{
+	uint32_t frame = frame_of(&space->evict.victims[first]);
+	size_t bytes;
+	int rc = kona_uffd_move(space->uffd, kona_frame_address(&space->frames, frame),
+				kona_vacate_staged(space, first),
+				(size_t)(end - first) * KONA_PAGE_BYTES, &bytes);
+
+	(void)rc; /* what does not move stays in staging, and its frame hollow */
+	kona_add_relaxed(&space->stats->system_calls, 1); /* relaxed: a figure */
+	for (size_t i = 0; i < bytes / KONA_PAGE_BYTES; i++)
+		become_framed(space, first++);
+}
+
+static bool is_staged(const struct kona_space *space, uint32_t index)
+{
+	const struct kona_victim *victim = &space->evict.victims[index];
+
+	return victim->content && !kona_pt_framed(victim->entry);
+}
+
+void kona_vacate_to_frames(struct kona_space *space)
+{
+	const struct kona_evict *evict = &space->evict;
+	uint32_t next = 0;
+
+	if (!kona_load_relaxed(&space->guarded)) /* relaxed: once is as good as earlier */
+		return;
+	while (next < evict->count) {
+		uint32_t end = next + 1;
+
+		while (end < evict->count && is_staged(space, end) &&
+		       frame_of(&evict->victims[end]) == frame_of(&evict->victims[end - 1]) + 1)
+			end++;
+		if (is_staged(space, next))
+			move_into_frames(space, next, end);
+		next = end;
+	}
+}

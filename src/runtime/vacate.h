@@ -19,6 +19,13 @@ struct kona_space;
  */
 KONA_MUST_CHECK int kona_vacate(struct kona_space *space);
 
+/*
+ * Where guards are in use, what kona_vacate() moved goes on into the pages' own frames: their
+ * memory is what guards will want next. Such victims are framed from then on. Others stay in
+ * staging.
+ */
+void kona_vacate_to_frames(struct kona_space *space);
+
 /* Where a victim stands in the staging area, once it is moved. */
 char *kona_vacate_staged(struct kona_space *space, uint32_t victim);
 
