@@ -202,7 +202,7 @@ static void restart(struct kona_rack_peer *peer)
 
 int main(int argc, char **argv)
 {
-	pthread_t beats, takers[TAKERS];
+	pthread_t beaters[BEATERS], takers[TAKERS];
 	struct kona_rack_peer *peer;
 	long before_kib, after_kib;
 	uint64_t begin_ns;
@@ -233,8 +233,9 @@ int main(int argc, char **argv)
 	for (size_t l = 0; l < world.clients; l++)
 		world.lease[l].node = l % world.nodes;
 	before_kib = rss_kib();
-	if (pthread_create(&beats, NULL, beat_all, NULL))
-		die("thread", "none");
+	for (size_t t = 0; t < BEATERS; t++)
+		if (pthread_create(&beaters[t], NULL, beat_all, (void *)(uintptr_t)t))
+			die("thread", "none");
 	begin_ns = kona_now_ns();
 	for (size_t t = 0; t < TAKERS; t++)
 		if (pthread_create(&takers[t], NULL, take_share, (void *)(uintptr_t)t))
@@ -253,7 +254,8 @@ int main(int argc, char **argv)
 	repair(peer);
 	restart(peer);
 	world.end = true;
-	pthread_join(beats, NULL);
+	for (size_t t = 0; t < BEATERS; t++)
+		pthread_join(beaters[t], NULL);
 	kill(world.pid, SIGTERM);
 	waitpid(world.pid, NULL, 0);
 	return 0;

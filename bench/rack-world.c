@@ -197,10 +197,12 @@ out:
 
 void *beat_all(void *with)
 {
+	size_t first = (size_t)(uintptr_t)with;
+
 	while (!world.end) {
 		uint64_t begin_ns = kona_now_ns(), each_ns = 1000000000 / world.nodes;
 
-		for (size_t n = 0; n < world.nodes && !world.end; n++) {
+		for (size_t n = first; n < world.nodes && !world.end; n += BEATERS) {
 			uint64_t due_ns = begin_ns + n * each_ns, now_ns = kona_now_ns();
 
 			if (now_ns < due_ns)

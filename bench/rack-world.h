@@ -17,6 +17,7 @@
 #include "wire/rack.h"
 
 enum {
+	BEATERS = 4,	   /* threads that beat */
 	DIE = 10,	   /* nodes that fall silent */
 	DEPTH_OF_NODE = 2, /* its memory holds so many times its share */
 	MOST_CALL_MS = 30000,
@@ -70,7 +71,7 @@ int64_t number_of(const json_t *object, const char *name);
 /* Registers the node; with its lock. */
 KONA_MUST_CHECK int enroll(size_t n);
 
-/* A thread: all nodes beat once a second, evenly, until world.end. */
+/* A thread, of BEATERS: its share of the nodes beats once a second, evenly, until world.end. */
 void *beat_all(void *with);
 
 void open_lease(struct kona_rack_peer *peer, struct lease *lease);
