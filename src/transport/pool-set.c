@@ -164,6 +164,22 @@ static int join_new(struct kona_pool *pool, uint64_t slab, const struct kona_poo
 	return 0;
 }
 
+/* What the controller takes for full, and is not: a report of it may have been lost. */
+static void report_dead(struct kona_pool *pool, uint64_t slab,
+			const struct kona_pool_replica *replicas, size_t count)
+{
+	uint64_t word = kona_pool_word(pool, slab);
+
+	for (size_t i = 0; i < count; i++) {
+		int node = kona_pool_find_node(pool, replicas[i].node);
+		int slot = node < 0 ? -1 : kona_pool_find_slot(word, (unsigned int)node);
+
+		if (replicas[i].state == KONA_POOL_FULL && pool->hooks.lost &&
+		    (slot < 0 || kona_pool_slot_state(word, (unsigned int)slot) == KONA_POOL_DEAD))
+			pool->hooks.lost(pool->hooks.with, replicas[i].node, pool->slabs[slab].id);
+	}
+}
+
 static int set_locked(struct kona_pool *pool, uint64_t slab, bool local,
 		      const struct kona_pool_replica *replicas, size_t count)
 {
@@ -175,6 +191,7 @@ static int set_locked(struct kona_pool *pool, uint64_t slab, bool local,
 			return -EIO;
 		/* PL-1: release */
 	} while (!kona_cas_acq_rel(&pool->slabs[slab].word, &word, next));
+	report_dead(pool, slab, replicas, count);
 	return join_new(pool, slab, replicas, count);
 }
 

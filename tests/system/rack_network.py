@@ -124,11 +124,12 @@ class Network(Bench):
                     with open(getattr(p, name), encoding="utf-8", errors="replace") as f:
                         print(getattr(p, name), f.read()[-2000:])
 
-    def run_far(self, host, program, *options):
-        """kona run on that host, with what the program prints as p.out; ready when it says so."""
+    def run_far(self, host, program, *options, rack=True):
+        """kona run on that host, by a broker of its own (rack), with what the program prints as p.out; ready when it says so."""
         out = os.path.join(self.folder, f"out-{len(self.processes)}")
         with open(out, "wb") as stream:
-            p = self.spawn(self.on(host) + [f"{self.build}/kona", "run", f"--rack={self.rack_url}",
+            p = self.spawn(self.on(host) + [f"{self.build}/kona", "run",
+                                            *([f"--rack={self.rack_url}"] if rack else []),
                                             *options, "--", *program],
                            stdout=stream, stderr=stream)
         p.out = out

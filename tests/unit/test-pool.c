@@ -320,20 +320,34 @@ static void repair(int dead, int source, int fresh, uint64_t version)
 	}
 }
 
+/* The controller did not hear that node 0 is dead. */
+static void a_lost_report_is_repeated(void)
+{
+	struct kona_pool_replica set[] = {replica_of(3, 0, KONA_POOL_FULL),
+					  replica_of(3, 1, KONA_POOL_FULL)};
+
+	lost_count = 0;
+	assert_int_equal(kona_pool_set(&pool, slab_id(3), 1, false, set, 2), 0);
+	assert_int_equal(lost_count, 1);
+	assert_int_equal(lost[0][0], 1);
+	assert_int_equal(lost[0][1], slab_id(3));
+}
+
 static void a_replica_joins(void **state)
 {
 	grant_all(2, false);
 	use(10);
 	stop_node(0);
 	use(5);
-	repair(0, 1, 2, 1);
+	a_lost_report_is_repeated();
+	repair(0, 1, 2, 2);
 	use(5);
 	stop_node(1);
 	use(10);
 	/* The first one is back, empty. */
 	start_node(0);
 	add_node(0);
-	repair(1, 2, 0, 3);
+	repair(1, 2, 0, 4);
 	stop_node(2);
 	use(10);
 }
