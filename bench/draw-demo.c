@@ -2,30 +2,21 @@
 /*
  * The picture of `make demo`: `draw-demo DEMO.JSON PICTURE.SVG`.
  *
- * Walk: reads the figures, puts them into series, draws two plots (report/svg.h) one above the
- * other into one stand-alone SVG with a head and a foot. The picture appears under its name only
- * when it is whole. What can fail: the files; figures that are not what bench/demo writes.
+ * Walk: reads the figures, puts them into series, draws two plots into one picture
+ * (report/picture.h). What can fail: the files; figures that are not what bench/demo writes.
  */
 #include <errno.h>
 #include <jansson.h>
-#include <limits.h>
 #include <math.h>
 #include <string.h>
 
 #include "base/compiler.h"
 #include "base/log.h"
-#include "report/svg.h"
+#include "report/picture.h"
 
 enum {
 	MOST_POINTS = 8,
 	MOST_SYSTEMS = 4,
-	PANEL_WIDTH = 860,
-	PANEL_HEIGHT = 474, /* heading, and a plot of 720 x 360 made to fit */
-	MARGIN = 24,
-	HEAD_HEIGHT = 84,
-	FOOT_HEIGHT = 54,
-	WIDTH = PANEL_WIDTH + 2 * MARGIN,
-	HEIGHT = HEAD_HEIGHT + 2 * (PANEL_HEIGHT + MARGIN) + FOOT_HEIGHT,
 };
 
 /* One system's curve, in the order of the file. */
@@ -47,19 +38,6 @@ struct figures {
 	bool own_cpus; /* the server one, the clients another */
 	int keys, value_bytes, clients, pipeline;
 };
-
-static const char style[] =
-	"<style>"
-	"text{font-family:system-ui,-apple-system,'Segoe UI','DejaVu Sans',sans-serif;"
-	"font-size:12px;fill:#52514e}"
-	".title{font-size:24px;font-weight:600;fill:#0b0b0b}.heading{font-size:16px;"
-	"font-weight:600;fill:#0b0b0b}.sub{font-size:13.5px}.foot{font-size:11.5px}"
-	".name{fill:#0b0b0b}.paper{fill:#fcfcfb}.card{fill:#fff;stroke:#e4e3df}"
-	".grid{stroke:#e4e3df}.base{stroke:#a3a29c}.mark{stroke:#52514e;stroke-dasharray:5 4}"
-	".line{fill:none;stroke-width:2.5;stroke-linejoin:round}.point{stroke:#fff}"
-	".c0{stroke:#2a78d6}.f0{fill:#2a78d6}.c1{stroke:#eb6834}.f1{fill:#eb6834}"
-	".c2{stroke:#7d7c76}.f2{fill:#7d7c76}.c3{stroke:#4a3aa7}.f3{fill:#4a3aa7}"
-	"</style>\n";
 
 static int read_curve(json_t *system, struct curve *ret_curve)
 {
@@ -115,23 +93,7 @@ static int read_figures(json_t *root, struct figures *ret_figures)
 	return 0;
 }
 
-/* A card with a heading; `top` is where it begins. */
-static void draw_panel(FILE *out, double top, const struct kona_plot *plot)
-{
-	fprintf(out,
-		"<rect class=\"card\" x=\"%d\" y=\"%.0f\" width=\"%d\" height=\"%d\" rx=\"8\"/>"
-		"<text class=\"heading\" x=\"%d\" y=\"%.0f\">",
-		MARGIN, top, PANEL_WIDTH, PANEL_HEIGHT, MARGIN + 18, top + 28);
-	kona_svg_text(out, plot->title);
-	fprintf(out, "</text><text class=\"sub\" x=\"%d\" y=\"%.0f\">", MARGIN + 18, top + 48);
-	kona_svg_text(out, plot->note);
-	fprintf(out, "</text>\n<svg x=\"%d\" y=\"%.0f\" width=\"%d\" height=\"%d\">\n", MARGIN + 14,
-		top + 60, PANEL_WIDTH - 28, PANEL_HEIGHT - 66);
-	kona_svg_plot(out, plot);
-	fputs("</svg>\n", out);
-}
-
-static void draw_throughput(FILE *out, const struct figures *f, double top)
+static void draw_throughput(struct kona_picture *picture, const struct figures *f)
 {
 	struct kona_plot_series series[MOST_SYSTEMS];
 	struct kona_plot_mark mark = {"plain Redis", f->plain_rate};
@@ -156,10 +118,10 @@ static void draw_throughput(FILE *out, const struct figures *f, double top)
 	for (size_t i = 0; i < f->count; i++)
 		series[i] = (struct kona_plot_series){f->curves[i].name, f->curves[i].local,
 						      f->curves[i].rate, f->curves[i].count};
-	draw_panel(out, top, &plot);
+	kona_picture_panel(picture, &plot);
 }
 
-static void draw_amplification(FILE *out, const struct figures *f, double top)
+static void draw_amplification(struct kona_picture *picture, const struct figures *f)
 {
 	struct kona_plot_series series[MOST_SYSTEMS];
 	struct kona_plot plot = {
@@ -186,58 +148,35 @@ static void draw_amplification(FILE *out, const struct figures *f, double top)
 		plot.x.ticks = curve->amplified_local;
 		plot.x.tick_count = curve->amplified_count;
 	}
-	draw_panel(out, top, &plot);
+	kona_picture_panel(picture, &plot);
 }
 
-static void draw(FILE *out, const struct figures *f)
+static int draw(const char *path, const struct figures *f)
 {
-	char keys[KONA_AXIS_TEXT_BYTES];
+	char keys[KONA_AXIS_TEXT_BYTES], line[256];
+	struct kona_picture picture;
+	int err;
 
-	fprintf(out,
-		"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" "
-		"height=\"%d\">\n%s<rect class=\"paper\" width=\"%d\" height=\"%d\"/>\n"
-		"<text class=\"title\" x=\"%d\" y=\"44\">Redis with part of its data in remote "
-		"memory</text>\n<text class=\"sub\" x=\"%d\" y=\"68\">%s keys with values of %d "
-		"bytes, a data set of %.0f MiB; %d clients, %d commands in flight each</text>\n",
-		WIDTH, HEIGHT, WIDTH, HEIGHT, style, WIDTH, HEIGHT, MARGIN, MARGIN,
-		kona_axis_format(KONA_UNIT_NUMBER, f->keys, keys), f->value_bytes,
-		f->data_bytes / (1 << 20), f->clients, f->pipeline);
-	draw_throughput(out, f, HEAD_HEIGHT);
-	draw_amplification(out, f, HEAD_HEIGHT + PANEL_HEIGHT + MARGIN);
-	fprintf(out, "<text class=\"foot\" x=\"%d\" y=\"%d\">", MARGIN, HEIGHT - 44);
-	kona_svg_text(out, f->cpu);
-	fputs(", Linux ", out);
-	kona_svg_text(out, f->kernel);
-	if (f->own_cpus)
-		fputs(". The server and its runtime share one CPU, the clients have another", out);
-	fprintf(out,
-		".</text>\n"
-		"<text class=\"foot\" x=\"%d\" y=\"%d\">Remote memory is that of another process "
-		"on the same host. Local memory includes the runtime's metadata; at 100 %% all "
-		"fits.</text>\n</svg>\n",
-		MARGIN, HEIGHT - 24);
-}
-
-static int write_picture(const char *path, const struct figures *f)
-{
-	char temporary[PATH_MAX];
-	FILE *out;
-	int err = 0;
-
-	if (snprintf(temporary, sizeof(temporary), "%s.part", path) >= (int)sizeof(temporary))
-		return -ENAMETOOLONG;
-	out = fopen(temporary, "we");
-	if (!out)
-		return -errno;
-	draw(out, f);
-	if (fflush(out) || ferror(out))
-		err = -(errno ? errno : EIO);
-	fclose(out);
-	if (!err && rename(temporary, path))
-		err = -errno;
+	snprintf(line, sizeof(line),
+		 "%s keys with values of %d bytes, a data set of %.0f MiB; %d clients, %d commands "
+		 "in flight each",
+		 kona_axis_format(KONA_UNIT_NUMBER, f->keys, keys), f->value_bytes,
+		 f->data_bytes / (1 << 20), f->clients, f->pipeline);
+	err = kona_picture_open(path, "Redis with part of its data in remote memory", line, 2,
+				&picture);
 	if (err)
-		unlink(temporary);
-	return err;
+		return err;
+	draw_throughput(&picture, f);
+	draw_amplification(&picture, f);
+	snprintf(line, sizeof(line), "%s, Linux %s%s.", f->cpu, f->kernel,
+		 f->own_cpus
+			 ? ". The server and its runtime share one CPU, the clients have another"
+			 : "");
+	kona_picture_foot(&picture, line);
+	kona_picture_foot(&picture,
+			  "Remote memory is that of another process on the same host. Local memory "
+			  "includes the runtime's metadata; at 100 % all fits.");
+	return kona_picture_close(&picture);
 }
 
 int main(int argc, char **argv)
@@ -261,7 +200,7 @@ int main(int argc, char **argv)
 	if (err) {
 		kona_error("%s: not what bench/demo writes", argv[1]);
 	} else {
-		err = write_picture(argv[2], &figures);
+		err = draw(argv[2], &figures);
 		if (err)
 			kona_error("%s: %s", argv[2], strerror(-err));
 	}

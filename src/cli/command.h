@@ -12,6 +12,7 @@ struct kona_command {
 	int (*main)(int argc, char **argv);
 };
 
+int kona_cmd_bench(int argc, char **argv);
 int kona_cmd_plan(int argc, char **argv);
 int kona_cmd_rack(int argc, char **argv);
 int kona_cmd_run(int argc, char **argv);

@@ -10,6 +10,7 @@
 #include "cli/command.h"
 
 static const struct kona_command commands[] = {
+	{"bench", "measure what a miss costs: guards, page faults, swap", kona_cmd_bench},
 	{"plan", "foretell a program's slowdown on remote memory", kona_cmd_plan},
 	{"rack", "administer a rack: certificates, nodes, slabs, draining", kona_cmd_rack},
 	{"run", "run a program with its heap in remote memory", kona_cmd_run},
