@@ -71,7 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size_t length = end ? (size_t)(end - data) : size;
 		char *line = strndup((const char *)data, length);
 
-		if (line[0] == '#')
+		if (line[0] == '#' && line[1])
 			decode(&model, line + 1);
 		else
 			request(&rack, line);
