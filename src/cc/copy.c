@@ -146,3 +146,8 @@ char *kona_cc_strdup(const char *from)
 {
 	return kona_cc_strndup(from, SIZE_MAX);
 }
+
+void kona_cc_translate(const void *p, unsigned slot, uintptr_t *ret_delta)
+{
+	*ret_delta = kona_guard_is_far(p) ? kona_guard_delta(p, slot) : 0;
+}

@@ -7,6 +7,7 @@
 #ifndef KONA_CC_FUNCTIONS_H
 #define KONA_CC_FUNCTIONS_H
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,5 +19,8 @@
 #define KONA_CC_FUNCTION(name) extern __typeof__(name) kona_cc_##name;
 #include "cc/library.h"
 #undef KONA_CC_FUNCTION
+
+/* What kona_cc_elsewhere() does (cc/guards.h). */
+void kona_cc_translate(const void *p, unsigned slot, uintptr_t *ret_delta);
 
 #endif

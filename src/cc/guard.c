@@ -251,6 +251,7 @@ static void open_function(struct kona_opt_function *f)
 	kona_opt_build_before(opt, first);
 	f->base = LLVMBuildAlloca(opt->builder, opt->i64, "");
 	f->size = LLVMBuildAlloca(opt->builder, opt->i64, "");
+	f->place = LLVMBuildAlloca(opt->builder, opt->i64, "");
 	for (int i = 0; i < 2; i++) {
 		f->bounce[i] = LLVMBuildAlloca(opt->builder, bytes, "");
 		LLVMSetAlignment(f->bounce[i], 64);

@@ -39,13 +39,16 @@ GUARD uintptr_t kona_cc_g_delta(const char *p, uintptr_t base, uintptr_t size, u
 
 /*
  * Translates p = q + offset by what is known of q, if all of its `bytes` are in the page of q.
- * Otherwise in `slot`, which is for such cases: good for this access only.
+ * Otherwise in `slot`, which is for such cases: good for this access only. That is not inlined: it
+ * is rare, and there are many. Its result comes by way of memory, `place`.
  */
 GUARD uintptr_t kona_cc_g_again(const char *p, const char *q, uintptr_t d, long offset, long bytes,
-				uintptr_t base, uintptr_t size, unsigned slot)
+				unsigned slot, uintptr_t *place)
 {
-	if (RARELY(((uintptr_t)q & PAGE_MASK) + (uintptr_t)offset > 4096 - (uintptr_t)bytes))
-		return kona_cc_g_delta(p, base, size, slot);
+	if (RARELY(((uintptr_t)q & PAGE_MASK) + (uintptr_t)offset > 4096 - (uintptr_t)bytes)) {
+		kona_cc_elsewhere(p, slot, place);
+		return *place;
+	}
 	return d;
 }
 

@@ -15,14 +15,17 @@ enum {
 };
 
 /*
- * Load and store up to a page across the border of pages, far or not. They save every general
- * register, so that the rare case costs the common one no spills. For compiled code only.
+ * Translates p in `slot`; and loads and stores up to a page across the border of pages, far or not.
+ * They save every general register, so that the rare case costs the common one no spills. For
+ * compiled code only.
  */
 #ifdef __clang__
 __attribute__((preserve_most)) void kona_cc_straddle_load(void *to, const void *from,
 							  unsigned long size_bytes);
 __attribute__((preserve_most)) void kona_cc_straddle_store(void *to, const void *from,
 							   unsigned long size_bytes);
+__attribute__((preserve_most)) void kona_cc_elsewhere(const void *p, unsigned slot,
+						      __UINTPTR_TYPE__ *ret_delta);
 #endif
 
 #endif

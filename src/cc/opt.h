@@ -64,6 +64,7 @@ struct kona_opt_function {
 	struct kona_opt *opt;
 	LLVMValueRef function;
 	LLVMValueRef base, size;    /* variables: the view */
+	LLVMValueRef place;	    /* variable: a translation that was not inlined */
 	LLVMValueRef bounce[2];	    /* arrays of bytes: of loads, of stores */
 	uint64_t bounce_bytes;	    /* room for the largest access of the function */
 	struct kona_opt_state now;  /* at the instruction that is being visited */

@@ -110,14 +110,13 @@ LLVMValueRef kona_opt_translate(struct kona_opt_function *f, LLVMValueRef pointe
 				       known->delta,
 				       kona_opt_number(opt, offset - known->offset),
 				       kona_opt_number(opt, (int64_t)bytes),
-				       view(f, f->base),
-				       view(f, f->size),
-				       LLVMConstInt(opt->i32, once, 0)};
+				       LLVMConstInt(opt->i32, once, 0),
+				       f->place};
 
 		known->used = ++state->clock;
 		if (offset == known->offset && bytes == 1)
 			return known->delta;
-		return kona_opt_call(opt, KONA_OPT_AGAIN, args, 8);
+		return kona_opt_call(opt, KONA_OPT_AGAIN, args, 7);
 	}
 	slot = oldest(state, f->first_slot);
 	state->slots[slot] =

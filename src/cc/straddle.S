@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * kona_cc_straddle_load and kona_cc_straddle_store (cc/guards.h): kona_cc_memcpy behind clang's
+ * The functions of cc/guards.h: kona_cc_memcpy and kona_cc_translate behind clang's
  * preserve_most convention, which saves every general register but %r11, and no vector registers.
  * In assembly, for not every compiler of this library knows the convention.
  */
 	.text
-	.hidden	kona_cc_memcpy
-	.globl	kona_cc_straddle_load, kona_cc_straddle_store
-	.hidden	kona_cc_straddle_load, kona_cc_straddle_store
+	.hidden	kona_cc_memcpy, kona_cc_translate
+	.globl	kona_cc_straddle_load, kona_cc_straddle_store, kona_cc_elsewhere
+	.hidden	kona_cc_straddle_load, kona_cc_straddle_store, kona_cc_elsewhere
 	.type	kona_cc_straddle_load, @function
 	.type	kona_cc_straddle_store, @function
+	.type	kona_cc_elsewhere, @function
 
 	.macro	save register
 	pushq	\register
@@ -22,8 +23,7 @@
 	.cfi_restore \register
 	.endm
 
-kona_cc_straddle_load:
-kona_cc_straddle_store:
+	.macro	behind function
 	.cfi_startproc
 	save	%rax
 	save	%rcx
@@ -35,7 +35,7 @@ kona_cc_straddle_store:
 	save	%r10
 	subq	$8, %rsp
 	.cfi_adjust_cfa_offset 8
-	call	kona_cc_memcpy
+	call	\function
 	addq	$8, %rsp
 	.cfi_adjust_cfa_offset -8
 	restore	%r10
@@ -48,6 +48,14 @@ kona_cc_straddle_store:
 	restore	%rax
 	ret
 	.cfi_endproc
+	.endm
+
+kona_cc_straddle_load:
+kona_cc_straddle_store:
+	behind	kona_cc_memcpy
 	.size	kona_cc_straddle_load, . - kona_cc_straddle_load
 	.size	kona_cc_straddle_store, . - kona_cc_straddle_store
+kona_cc_elsewhere:
+	behind	kona_cc_translate
+	.size	kona_cc_elsewhere, . - kona_cc_elsewhere
 	.section .note.GNU-stack, "", @progbits
