@@ -3,7 +3,7 @@ BUILD  ?= build
 MESON  := meson
 SETUP  := $(BUILD)/build.ninja
 
-.PHONY: build deps test stress test-long demo check clean install
+.PHONY: test-programs build deps test stress test-long demo check clean install
 
 build: deps $(SETUP)
 	ninja -C $(BUILD)
@@ -39,3 +39,7 @@ clean:
 
 install: build
 	$(MESON) install -C $(BUILD)
+
+# zlib and lz4 from Debian's sources, built by kona-cc, with a tenth of their memory local.
+test-programs: build
+	tests/cc/debian-programs $(BUILD)
