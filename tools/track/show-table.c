@@ -120,7 +120,7 @@ void kona_table_total(FILE *stream, const struct kona_session *session)
 	if (session->total_faults)
 		fprintf(stream,
 			"write faults: %" PRIu64 ", which cost it about %.3f s (%" PRIu64
-			" ns each, measured here)\n",
+			" ns each, estimated)\n",
 			session->total_faults, (double)session->total_fault_ns / 1e9,
 			session->fault_ns);
 	fprintf(stream, "tracked at most %s; the tracker itself took %s\n",
