@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <kona/guard.h>
@@ -173,7 +174,11 @@ void kona_discard_range(void *range, size_t size_bytes)
 	uintptr_t start = kona_round_up((uintptr_t)range, KONA_PAGE_BYTES);
 	uintptr_t end = kona_round_down((uintptr_t)range + size_bytes, KONA_PAGE_BYTES);
 
-	if (space && kona_space_contains(space, range) && start < end)
+	if (start >= end)
+		return;
+	if (!space || !kona_space_contains(space, range))
+		memset((void *)start, 0, end - start); /* local, or a parent's */
+	else
 		kona_discard(space, kona_space_page(space, (void *)start),
 			     (end - start) / KONA_PAGE_BYTES);
 }

@@ -127,22 +127,22 @@ static void push(struct kona_frames *frames, uint64_t *stack, uint32_t frame)
 
 /* --- hollow and solid --------------------------------------------------------------------------*/
 
-/* Takes up to `most` frames that were never taken; more than one only as a whole chunk. Returns how
- * many. */
-static uint32_t break_ground(struct kona_frames *frames, uint32_t most, uint32_t *ret_first)
+/* Takes a frame that was never taken, or the whole chunk that begins with it. Returns how many of
+ * these the budget pays for. */
+static uint32_t break_ground(struct kona_frames *frames, bool chunk, uint32_t *ret_first)
 {
-	uint32_t first = kona_load_acquire(&frames->virgin), count; /* FR-2 */
-	uint32_t end = kona_load_relaxed(&frames->numbers);	    /* relaxed: only grows */
+	uint32_t first = kona_load_acquire(&frames->virgin), count, paid; /* FR-2 */
+	uint32_t end = kona_load_relaxed(&frames->numbers);		  /* relaxed: only grows */
 
 	do {
 		if (first >= end)
 			return 0;
-		count = first % KONA_FRAME_CHUNK ? 1 : most;
-		if (count > end - first)
-			count = end - first;
+		count = chunk && first % KONA_FRAME_CHUNK == 0 ? KONA_FRAME_CHUNK : 1;
+		paid = count < end - first ? count : end - first;
 	} while (!kona_cas_acq_rel(&frames->virgin, &first, first + count)); /* FR-2: with itself */
+	kona_add_relaxed(&frames->numbers, count - paid); /* relaxed: only grows */
 	*ret_first = first;
-	return count;
+	return paid;
 }
 
 static void register_frames(struct kona_frames *frames, uint32_t first, uint32_t count)
@@ -154,15 +154,21 @@ static void register_frames(struct kona_frames *frames, uint32_t first, uint32_t
 		kona_fatal("frames cannot be registered: %s", strerror(-rc));
 }
 
-/* Memory for frames never taken: huge pages where the kernel has them. */
+/* Memory for `count` frames of a chunk never taken: huge pages where the kernel has them. Those
+ * that the budget does not pay for wait until it grows: hollow, though the huge page brought them.
+ */
 static void populate(struct kona_frames *frames, uint32_t first, uint32_t count)
 {
 	char *start = kona_frame_address(frames, first);
 	size_t bytes = (size_t)count * KONA_PAGE_BYTES;
 
-	if (kona_os_madvise(start, bytes, MADV_POPULATE_WRITE))
+	if (kona_os_madvise(start, bytes, MADV_POPULATE_WRITE) ||
+	    (bytes < CHUNK_BYTES &&
+	     kona_os_madvise(start + bytes, CHUNK_BYTES - bytes, MADV_DONTNEED)))
 		kona_fatal("no local memory: %s", strerror(errno));
-	register_frames(frames, first, count);
+	register_frames(frames, first, KONA_FRAME_CHUNK);
+	for (uint32_t i = count; i < KONA_FRAME_CHUNK; i++)
+		push(frames, &frames->parked, first + i);
 	for (uint32_t i = 0; i < count; i++)
 		frames->marks[first + i] = KONA_FRAME_SOLID;
 }
@@ -177,11 +183,14 @@ void kona_frames_place(struct kona_frames *frames, char *fmem, int uffd, uint8_t
 
 static bool take_new_solid(struct kona_frames *frames, uint32_t *ret_frame, uint64_t *system_calls)
 {
-	uint32_t first, count = break_ground(frames, KONA_FRAME_CHUNK, &first);
+	uint32_t first, count = break_ground(frames, true, &first);
 
 	if (!count)
 		return false;
 	if (first % KONA_FRAME_CHUNK) { /* the fault path broke this chunk */
+		register_frames(frames, (uint32_t)kona_round_down(first, KONA_FRAME_CHUNK),
+				KONA_FRAME_CHUNK);
+		*system_calls += 1;
 		push(frames, &frames->hollow, first);
 		return false;
 	}
@@ -194,13 +203,13 @@ static bool take_new_solid(struct kona_frames *frames, uint32_t *ret_frame, uint
 	return true;
 }
 
-static bool take_new_hollow(struct kona_frames *frames, uint32_t *ret_frame, uint64_t *system_calls)
+/* One that others break at the same time is registered once more, rather than used before it is. */
+static bool break_one(struct kona_frames *frames, uint32_t *ret_frame, uint64_t *system_calls)
 {
-	if (!break_ground(frames, 1, ret_frame))
+	if (!break_ground(frames, false, ret_frame))
 		return false;
-	if (*ret_frame % KONA_FRAME_CHUNK)
-		return true;
-	register_frames(frames, *ret_frame, KONA_FRAME_CHUNK);
+	register_frames(frames, (uint32_t)kona_round_down(*ret_frame, KONA_FRAME_CHUNK),
+			KONA_FRAME_CHUNK);
 	*system_calls += 1;
 	return true;
 }
@@ -244,8 +253,7 @@ static bool take_solid(struct kona_frames *frames, uint32_t *ret_frame, uint64_t
 
 static bool take_hollow(struct kona_frames *frames, uint32_t *ret_frame, uint64_t *system_calls)
 {
-	if (pop(frames, &frames->hollow, ret_frame) ||
-	    take_new_hollow(frames, ret_frame, system_calls))
+	if (pop(frames, &frames->hollow, ret_frame) || break_one(frames, ret_frame, system_calls))
 		return true;
 	if (!pop(frames, &frames->solid, ret_frame))
 		return false;
