@@ -10,6 +10,7 @@
  */
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -43,6 +44,15 @@ int fallocate64(int descriptor, int mode, off64_t offset_bytes, off64_t size_byt
 int poll(struct pollfd *descriptors, nfds_t count, int timeout_ms)
 {
 	return (int)syscall(SYS_poll, descriptors, count, timeout_ms);
+}
+
+int ppoll(struct pollfd *descriptors, nfds_t count, const struct timespec *timeout,
+	  const sigset_t *mask)
+{
+	struct timespec left =
+		timeout ? *timeout : (struct timespec){0}; /* the kernel changes it */
+
+	return (int)syscall(SYS_ppoll, descriptors, count, timeout ? &left : NULL, mask, _NSIG / 8);
 }
 
 ssize_t sendmsg(int descriptor, const struct msghdr *message, int flags)
