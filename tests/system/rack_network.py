@@ -29,6 +29,9 @@ def usable():
     return None
 
 
+RACK = ["--slab=1M", "--replicas=2"]
+
+
 class Network(Bench):
     """A bench whose daemons run on hosts of their own."""
 
@@ -111,6 +114,27 @@ class Network(Bench):
                               self.rack_url + path], input=body or b"", capture_output=True,
                               check=True)
         return json.loads(done.stdout)
+
+    def is_whole(self, without=None):
+        """Has every slab two full replicas and no other, none of them on node `without`?"""
+        slabs = self.curl("/v1/slabs")["slabs"]
+        return slabs and all(len(s["replicas"]) == 2 and
+                             all(r["state"] == "full" and r["node"] != without
+                                 for r in s["replicas"]) for s in slabs)
+
+    def whole(self, what, seconds=40, without=None):
+        try:
+            until(lambda: self.is_whole(without), f"two replicas of everything: {what}", seconds)
+        except AssertionError:
+            self.tell()
+            raise
+
+    def drain(self, name):
+        """Waits until nothing stands there; then the node is as before."""
+        node, = [n["node"] for n in self.curl("/v1/status")["nodes"] if n["name"] == name]
+        self.curl(f"/v1/nodes/{node}/drain", b"{}")
+        self.whole(f"{name} is drained", without=node)
+        self.curl(f"/v1/nodes/{node}/undrain", b"{}")
 
     def tell(self):
         """What somebody wants to know who looks into a failure."""
