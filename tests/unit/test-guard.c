@@ -8,91 +8,26 @@
  * lines missed where guarded and unguarded code write the same page; memory beyond the budget; a
  * trend that prefetch does not find, and one that it finds in random accesses.
  */
-#include <errno.h>
-#include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "engine.h"
 
-#include <cmocka.h>
+#include <pthread.h>
+#include <string.h>
 
 #include <kona/guard.h>
 
 #include "base/atomic.h"
 #include "runtime/discard.h"
-#include "runtime/fatal.h"
 #include "runtime/guard.h"
 #include "runtime/hazard.h"
-#include "runtime/space.h"
 
-enum {
-	SLAB_BYTES = 4 << 20,
-	SPACE_BYTES = 256 << 20,
-	LOCAL_BYTES = 3 << 20, /* some 650 frames */
-	DATA_PAGES = 4096,
-	WORDS = KONA_PAGE_BYTES / 8,
-	THREADS = 4,
-	ROUNDS = 200000,
-};
-
-/* In the child process an assertion that fails must not jump into cmocka. */
-#define CHECK(condition)                                                                \
-	do {                                                                            \
-		if (!(condition)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-			_exit(1);                                                       \
-		}                                                                       \
-	} while (0)
-
-static struct kona_transport shm;
-static struct kona_stats stats;
-static struct kona_space space;
-
-static int grow(void *context, uint64_t first, uint64_t count, bool patient)
-{
-	int descriptor = memfd_create("grant", MFD_CLOEXEC);
-
-	if (descriptor < 0 || ftruncate(descriptor, (off_t)(count * SLAB_BYTES)))
-		return -errno;
-	kona_transport_shm_attach(&shm, first, count, descriptor);
-	return 0;
-}
+enum { ROUNDS = 200000 };
 
 static uint64_t *make_data(enum kona_dirty_mode mode, uint64_t pages)
 {
-	struct kona_space_options options = {
-		.size_bytes = SPACE_BYTES,
-		.slab_bytes = SLAB_BYTES,
-		.local_bytes = mode == KONA_DIRTY_TWIN ? 2 * LOCAL_BYTES : LOCAL_BYTES,
-		.dirty_mode = mode,
-		.store = &shm,
-		.stats = &stats,
-		.grower = {grow, NULL, 4},
-	};
-	uint64_t *data;
-
-	kona_fatal_init();
-	CHECK(!kona_transport_shm_init(&shm, SLAB_BYTES, SPACE_BYTES / SLAB_BYTES));
-	CHECK(!kona_space_init(&space, &options));
+	make_space(mode, &shm);
 	kona_guard_attach(&space);
 	kona_hazard_enter(&space);
-	data = kona_region_alloc(&space, pages, 1, PROT_READ | PROT_WRITE);
-	CHECK(data);
-	return data;
-}
-
-static uint64_t next_random(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state;
+	return take_data(pages);
 }
 
 static uint64_t get(const uint64_t *p)
@@ -320,24 +255,6 @@ static void streams_are_prefetched(void)
 }
 
 /* --- each in a process of its own --------------------------------------------------------------*/
-
-static int run_apart(void (*run)(void))
-{
-	int status;
-	pid_t child = fork();
-
-	if (!child) {
-		run();
-		_exit(0);
-	}
-	return waitpid(child, &status, 0) == child ? status : -1;
-}
-
-#define APART(name)                                   \
-	static void name##_apart(void **state)        \
-	{                                             \
-		assert_int_equal(run_apart(name), 0); \
-	}
 
 APART(guarded)
 APART(mixed_lines)

@@ -6,91 +6,16 @@
  * dirty tracking; writers not stopped while a page leaves; discarded memory that comes back; a
  * protected page lost; a store that fails and is not noticed; more local pages than the budget.
  */
-#include <errno.h>
-#include <pthread.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "engine.h"
 
-#include <cmocka.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
 
 #include "base/atomic.h"
 #include "runtime/discard.h"
-#include "runtime/fatal.h"
-#include "runtime/space.h"
 
-enum {
-	SLAB_BYTES = 4 << 20,
-	SPACE_BYTES = 256 << 20,
-	LOCAL_BYTES = 3 << 20, /* some 650 frames */
-	DATA_PAGES = 4096,
-	THREADS = 4,
-};
-
-/* In the child process an assertion that fails must not jump into cmocka. */
-#define CHECK(condition)                                                                \
-	do {                                                                            \
-		if (!(condition)) {                                                     \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-			_exit(1);                                                       \
-		}                                                                       \
-	} while (0)
-
-static struct kona_transport shm, chaos;
-static struct kona_stats stats;
-static struct kona_space space;
-
-static int grow(void *context, uint64_t first, uint64_t count, bool patient)
-{
-	int descriptor = memfd_create("grant", MFD_CLOEXEC);
-
-	if (descriptor < 0 || ftruncate(descriptor, (off_t)(count * SLAB_BYTES)))
-		return -errno;
-	kona_transport_shm_attach(&shm, first, count, descriptor);
-	return 0;
-}
-
-static void make_space(enum kona_dirty_mode mode, struct kona_transport *store)
-{
-	struct kona_space_options options = {
-		.size_bytes = SPACE_BYTES,
-		.slab_bytes = SLAB_BYTES,
-		.local_bytes = mode == KONA_DIRTY_TWIN ? 2 * LOCAL_BYTES : LOCAL_BYTES,
-		.dirty_mode = mode,
-		.store = store,
-		.stats = &stats,
-		.grower = {grow, NULL, 4},
-	};
-
-	kona_fatal_init();
-	CHECK(!kona_transport_shm_init(&shm, SLAB_BYTES, SPACE_BYTES / SLAB_BYTES));
-	CHECK(!kona_space_init(&space, &options));
-}
-
-static uint64_t *make_data(uint64_t pages)
-{
-	void *data = kona_region_alloc(&space, pages, 1, PROT_READ | PROT_WRITE);
-
-	CHECK(data);
-	return data;
-}
-
-static uint64_t next_random(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state;
-}
-
-enum { WORDS = KONA_PAGE_BYTES / 8 };
+static struct kona_transport chaos;
 
 /* Writes every page whole, then single words at random for many turns of the clock; checks all
  * against a model. */
@@ -100,7 +25,7 @@ static void random_words(enum kona_dirty_mode mode)
 	uint64_t random = 88172645463325252, *data;
 
 	make_space(mode, &shm);
-	data = make_data(DATA_PAGES);
+	data = take_data(DATA_PAGES);
 	for (uint64_t i = 0; i < DATA_PAGES * WORDS; i += 8)
 		data[i] = model[i] = i * 0x9e3779b97f4a7c15;
 	for (int i = 0; i < 60000; i++) {
@@ -165,7 +90,7 @@ static void threads_in(enum kona_dirty_mode mode)
 	pthread_t threads[THREADS];
 
 	make_space(mode, &shm);
-	make_data(DATA_PAGES);
+	take_data(DATA_PAGES);
 	for (uintptr_t i = 0; i < THREADS; i++)
 		CHECK(!pthread_create(&threads[i], NULL, hammer, (void *)i));
 	for (int i = 0; i < THREADS; i++)
@@ -189,7 +114,7 @@ static void discarded_memory_is_zeros(void)
 	uint64_t random = 4711, *data;
 
 	make_space(KONA_DIRTY_LINES, &shm);
-	data = make_data(DATA_PAGES);
+	data = take_data(DATA_PAGES);
 	for (int round = 0; round < 3000; round++) {
 		uint64_t first = next_random(&random) % DATA_PAGES;
 		uint64_t count = next_random(&random) % (round % 10 ? 8 : 600);
@@ -217,7 +142,7 @@ static void protected_memory_stays(void)
 	uint64_t *data;
 
 	make_space(KONA_DIRTY_LINES, &shm);
-	data = make_data(DATA_PAGES);
+	data = take_data(DATA_PAGES);
 	for (uint64_t page = 0; page < DATA_PAGES; page++) {
 		data[page * WORDS] = page;
 		if (page % 3 == 0)
@@ -235,7 +160,7 @@ static void pages_dropped_behind_our_back_are_zeros(void)
 	uint64_t *data;
 
 	make_space(KONA_DIRTY_LINES, &shm);
-	data = make_data(DATA_PAGES);
+	data = take_data(DATA_PAGES);
 	for (uint64_t page = 0; page < DATA_PAGES; page++)
 		data[page * WORDS] = page + 1;
 	for (uint64_t page = DATA_PAGES - 200; page < DATA_PAGES; page++)
@@ -263,15 +188,15 @@ static void freed_ranges_are_found_again(void)
 	void *first, *second, *third;
 
 	make_space(KONA_DIRTY_LINES, &shm);
-	first = make_data(10);
-	second = make_data(20);
+	first = take_data(10);
+	second = take_data(20);
 	third = kona_region_alloc(&space, 512, 512, PROT_READ | PROT_WRITE);
 	CHECK(third && ((char *)third - space.base) % (512 * KONA_PAGE_BYTES) == 0);
 	memset(first, 1, 10 * KONA_PAGE_BYTES);
 	kona_region_free(&space, kona_space_page(&space, first), 10);
 	CHECK(!kona_region_in_use(&space, kona_space_page(&space, first), 10));
 	CHECK(kona_region_in_use(&space, kona_space_page(&space, second), 20));
-	CHECK(make_data(10) == first);
+	CHECK(take_data(10) == first);
 	CHECK(*(char *)first == 0);
 	CHECK(kona_region_occupy(&space, kona_space_page(&space, first) + 10, 1, PROT_READ,
 				 false) == -EEXIST);
@@ -279,27 +204,6 @@ static void freed_ranges_are_found_again(void)
 				  PROT_READ | PROT_WRITE, false));
 	CHECK(!kona_region_alloc(&space, SPACE_BYTES / KONA_PAGE_BYTES, 1, PROT_READ));
 }
-
-/* Runs the test in a process of its own. Returns its wait status. */
-static int run_apart(void (*test)(void))
-{
-	int status;
-	pid_t child = fork();
-
-	if (!child) {
-		alarm(100);
-		test();
-		_exit(0);
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	return status;
-}
-
-#define APART(test)                                   \
-	static void test##_apart(void **state)        \
-	{                                             \
-		assert_int_equal(run_apart(test), 0); \
-	}
 
 APART(lines)
 APART(twin)
@@ -318,7 +222,7 @@ static void dying_store(void)
 
 	make_space(KONA_DIRTY_LINES, &chaos);
 	kona_transport_chaos_init(&chaos, &shm, 20, EIO);
-	data = make_data(DATA_PAGES);
+	data = take_data(DATA_PAGES);
 	for (int round = 0; round < 3; round++)
 		for (uint64_t page = 0; page < DATA_PAGES; page++) {
 			CHECK(data[page * WORDS] == (round ? page + 1 : 0));
