@@ -121,6 +121,9 @@ KONA_PUBLIC int sigaction(int signal, const struct sigaction *action, struct sig
 	struct sigaction seen;
 	int rc, flags;
 
+	/* The constructors of a program's libraries may come before ours. */
+	if (!real)
+		find_real();
 	if (signal <= 0 || signal >= NSIG || !kona_process_space())
 		return real(signal, action, old);
 	handler = kona_load_acquire(&programs[signal].handler); /* SI-1 */
