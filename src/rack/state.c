@@ -38,6 +38,9 @@ int kona_rack_begin_reading(struct kona_rack *rack)
 		return kona_rack_refuse(rack, -EAGAIN, "%s",
 					rack->store->why[0] ? rack->store->why
 							    : "another controller leads");
+	/* What others of this group did must fail as a whole before it is forgotten. */
+	if (rack->stale && rack->groups && rack->batch.count)
+		return kona_rack_refuse(rack, -ENOMEM, "the controller is out of memory");
 	return rack->stale ? kona_rack_load(rack) : 0;
 }
 
