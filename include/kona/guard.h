@@ -61,8 +61,10 @@ extern KONA_GUARD_API __thread struct kona_guard kona_guard_self
 /*
  * Makes the page of `address` resident, as far as that goes at the moment: look again. Saves every
  * general register but the scratch register r11, and no vector registers: clang's preserve_most.
+ * Callers may only count on that when they are linked with -z now, for the dynamic linker's lazy
+ * binding, at the first call, saves no r10: kona-cc sees to that, and says so by this macro.
  */
-#if defined(__clang__)
+#if defined(__clang__) && defined(KONA_GUARD_BOUND_NOW)
 KONA_GUARD_API __attribute__((preserve_most)) void kona_guard_miss(const void *address);
 #else
 KONA_GUARD_API void kona_guard_miss(const void *address);

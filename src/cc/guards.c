@@ -8,6 +8,7 @@
  * for pages in place, whose dirty lines the fault path finds).
  */
 #include "cc/guards.h"
+#define KONA_GUARD_BOUND_NOW /* kona-cc.c: -z now */
 #include "kona/guard.h"
 
 #define GUARD __attribute__((always_inline)) extern inline
