@@ -21,6 +21,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define KONA_GUARD_BOUND_NOW /* stands in for libkona */
 #include "kona/guard.h"
 
 enum {
