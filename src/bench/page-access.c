@@ -46,6 +46,7 @@
 enum {
 	MOST_THREADS = 64,
 	LEAST_BYTES = 1 << 20,
+	WORDS_PER_PAGE = KONA_PAGE_BYTES / sizeof(uint64_t),
 	WORDS_PER_LINE = KONA_LINE_BYTES / sizeof(uint64_t),
 	ACCESSES_PER_LOOK = 32, /* at the clock */
 };
@@ -165,10 +166,14 @@ static uint64_t choose_page(struct worker *worker, uint64_t random)
 	return page;
 }
 
-/* Where the line is now. */
-static uint64_t *translate(struct worker *worker, uint64_t *word, bool writes)
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+/* Where the line is now. `path` is a constant to the compiler: each path has a loop of its own, as
+ * it would have in a program. */
+ALWAYS_INLINE uint64_t *translate(struct worker *worker, uint64_t *word, bool writes,
+				  enum path path)
 {
-	switch (worker->options->path) {
+	switch (path) {
 	case PATH_GUARD:
 		if (writes)
 			return kona_guard_store(word, 0);
@@ -181,8 +186,8 @@ static uint64_t *translate(struct worker *worker, uint64_t *word, bool writes)
 	return word;
 }
 
-static inline __attribute__((always_inline)) void access_page(struct worker *worker,
-							      uint64_t number, uint64_t random)
+ALWAYS_INLINE void access_page(struct worker *worker, uint64_t number, uint64_t random,
+			       enum path path)
 {
 	uint64_t *page = worker->memory + number * (KONA_PAGE_BYTES / sizeof(uint64_t));
 	uint64_t *word = page + (random >> 16 & (KONA_PAGE_LINES - 1)) * WORDS_PER_LINE;
@@ -192,7 +197,7 @@ static inline __attribute__((always_inline)) void access_page(struct worker *wor
 
 	/* Relaxed, all: they keep the compiler from leaving out the access. Threads may undo each
 	 * other's writes, which is no matter here. */
-	word = translate(worker, word, writes);
+	word = translate(worker, word, writes, path);
 	if (reads)
 		worker->sum += kona_load_relaxed(word);
 	if (writes)
@@ -204,10 +209,10 @@ static inline __attribute__((always_inline)) void access_page(struct worker *wor
 static void access_all(struct worker *worker)
 {
 	for (uint64_t page = worker->first_page; page < worker->end_page; page++)
-		access_page(worker, page, draw(worker));
+		access_page(worker, page, draw(worker), worker->options->path);
 }
 
-static uint64_t access_until(struct worker *worker, uint64_t end_ns)
+ALWAYS_INLINE uint64_t access_by(struct worker *worker, uint64_t end_ns, enum path path)
 {
 	uint64_t accesses = 0;
 
@@ -215,11 +220,23 @@ static uint64_t access_until(struct worker *worker, uint64_t end_ns)
 		for (int i = 0; i < ACCESSES_PER_LOOK; i++) {
 			uint64_t random = draw(worker);
 
-			access_page(worker, choose_page(worker, random), random);
+			access_page(worker, choose_page(worker, random), random, path);
 		}
 		accesses += ACCESSES_PER_LOOK;
 	}
 	return accesses;
+}
+
+static uint64_t access_until(struct worker *worker, uint64_t end_ns)
+{
+	switch (worker->options->path) {
+	case PATH_GUARD:
+		return access_by(worker, end_ns, PATH_GUARD);
+	case PATH_FLOOR:
+		return access_by(worker, end_ns, PATH_FLOOR);
+	default:
+		return access_by(worker, end_ns, PATH_PLAIN);
+	}
 }
 
 /* Barriers: warm-up begins; it is over; the time that counts begins; it is over. */
@@ -408,6 +425,19 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 	return 0;
 }
 
+/* Guarded programs write their memory through guards from the start. */
+static void fill_page(const struct options *o, uint64_t *page, uint64_t number)
+{
+	uint64_t words[WORDS_PER_PAGE];
+
+	for (uint64_t i = 0; i < WORDS_PER_PAGE; i++)
+		words[i] = number * WORDS_PER_PAGE + i + 1;
+	if (o->path == PATH_GUARD)
+		kona_write(page, words, sizeof(words));
+	else
+		memcpy(page, words, sizeof(words));
+}
+
 int main(int argc, char **argv)
 {
 	static const struct argp argp = {
@@ -432,8 +462,8 @@ int main(int argc, char **argv)
 	}
 	/* One page is what both Linux and Kona manage then. */
 	madvise(memory, o.bytes, MADV_NOHUGEPAGE);
-	for (uint64_t i = 0; i < o.bytes / sizeof(uint64_t); i++)
-		memory[i] = i + 1;
+	for (uint64_t page = 0; page < o.bytes / KONA_PAGE_BYTES; page++)
+		fill_page(&o, memory + page * WORDS_PER_PAGE, page);
 	err = run(&o, memory);
 	if (err)
 		kona_error("no thread: %s", strerror(-err));
