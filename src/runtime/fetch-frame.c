@@ -31,12 +31,25 @@ struct batch {
 	struct kona_read reads[MOST_PAGES];
 };
 
+/* The frame behind that of the page before: what is read in a row lies in a row. */
+static uint32_t wanted_frame(const struct kona_space *space, uint64_t page)
+{
+	uint64_t before = page ? kona_pt_load(&space->pt, page - 1) : 0;
+
+	if (kona_pt_framed(before) || kona_pt_state(before) == KONA_PT_INPLACE)
+		return kona_pt_payload(before) + 1;
+	return KONA_FREEMAP_ANY;
+}
+
 static int claim(struct kona_space *space, struct batch *batch, uint64_t page, uint64_t seen,
 		 uint32_t spare)
 {
+	uint32_t near = batch->count && batch->pages[batch->count - 1] == page - 1
+				? batch->frames[batch->count - 1] + 1
+				: wanted_frame(space, page);
 	uint32_t frame;
 
-	if (!kona_frame_take(&space->frames, spare, KONA_FRAME_WANT_SOLID, &frame,
+	if (!kona_frame_take(&space->frames, spare, KONA_FRAME_WANT_SOLID, near, &frame,
 			     &batch->system_calls))
 		return -EAGAIN;
 	if (!kona_pt_claim(&space->pt, page, seen, KONA_PT_FETCHING)) {

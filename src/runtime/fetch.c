@@ -96,8 +96,8 @@ static int claim_run(struct kona_space *space, uint64_t page, uint64_t seen, uin
 
 		if (!same_kind(entry, seen))
 			break;
-		if (!kona_frame_take(&space->frames, spare, KONA_FRAME_WANT_HOLLOW, &run->frames[i],
-				     &run->system_calls))
+		if (!kona_frame_take(&space->frames, spare, KONA_FRAME_WANT_HOLLOW,
+				     KONA_FREEMAP_ANY, &run->frames[i], &run->system_calls))
 			return i ? 0 : -EAGAIN;
 		if (!kona_pt_claim(&space->pt, page + i, entry, KONA_PT_FETCHING)) {
 			kona_frame_give(&space->frames, run->frames[i]);

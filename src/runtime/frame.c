@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The free frames: two lock-free stacks (Treiber), whose heads carry a count of changes so that a
- * frame that went and came back is noticed; and behind them the frames never taken so far. Fetch
+ * The free frames: the solid ones by place (freemap.h), hollow ones on a lock-free stack (Treiber),
+ * whose head carries a count of changes so that a frame that went and came back is noticed; and
+ * behind them the frames never taken so far. Fetch
  * takes, evict and discard give.
  *
  * State: the stacks and the arrays. What can fail: the mappings at start; memory for FMem, which is
@@ -60,6 +61,8 @@ int kona_frames_init(struct kona_frames *frames, uint64_t budget_bytes, size_t b
 	frames->lent = kona_os_alloc(KONA_FRAME_OVERDRAFT * sizeof(uint32_t));
 	frames->next = kona_os_alloc(all_frames(frames) * sizeof(uint32_t));
 	frames->owner = kona_os_alloc(all_frames(frames) * sizeof(uint32_t));
+	if (kona_freemap_init(&frames->solid, frames->most))
+		return -ENOMEM;
 	frames->pins = kona_os_alloc(all_frames(frames) * sizeof(uint16_t));
 	frames->marks = kona_os_alloc(all_frames(frames));
 	frames->baselines = kona_os_alloc(all_frames(frames) * baseline_bytes + 1);
@@ -75,6 +78,7 @@ int kona_frames_init(struct kona_frames *frames, uint64_t budget_bytes, size_t b
 
 void kona_frames_destroy(struct kona_frames *frames)
 {
+	kona_freemap_destroy(&frames->solid);
 	if (frames->lent)
 		kona_os_munmap(frames->lent, KONA_FRAME_OVERDRAFT * sizeof(uint32_t));
 	if (frames->next)
@@ -196,9 +200,8 @@ static bool take_new_solid(struct kona_frames *frames, uint32_t *ret_frame, uint
 	}
 	populate(frames, first, count);
 	*system_calls += 2;
-	/* The lowest is on top: neighbours stay neighbours. */
 	for (uint32_t i = count; i-- > 1;)
-		push(frames, &frames->solid, first + i);
+		kona_freemap_give(&frames->solid, first + i);
 	*ret_frame = first;
 	return true;
 }
@@ -237,9 +240,17 @@ static bool fill(struct kona_frames *frames, uint32_t frame)
 	return true;
 }
 
-static bool take_solid(struct kona_frames *frames, uint32_t *ret_frame, uint64_t *system_calls)
+static bool take_free_solid(struct kona_frames *frames, uint32_t near, uint32_t *ret_frame)
 {
-	if (pop(frames, &frames->solid, ret_frame) ||
+	/* FR-2. */
+	return kona_freemap_take(&frames->solid, kona_load_acquire(&frames->virgin), near,
+				 ret_frame);
+}
+
+static bool take_solid(struct kona_frames *frames, uint32_t near, uint32_t *ret_frame,
+		       uint64_t *system_calls)
+{
+	if (take_free_solid(frames, near, ret_frame) ||
 	    take_new_solid(frames, ret_frame, system_calls))
 		return true;
 	if (!pop(frames, &frames->hollow, ret_frame))
@@ -255,7 +266,7 @@ static bool take_hollow(struct kona_frames *frames, uint32_t *ret_frame, uint64_
 {
 	if (pop(frames, &frames->hollow, ret_frame) || break_one(frames, ret_frame, system_calls))
 		return true;
-	if (!pop(frames, &frames->solid, ret_frame))
+	if (!take_free_solid(frames, KONA_FREEMAP_ANY, ret_frame))
 		return false;
 	*system_calls += 1;
 	hollow_out(frames, *ret_frame);
@@ -264,13 +275,13 @@ static bool take_hollow(struct kona_frames *frames, uint32_t *ret_frame, uint64_
 
 /* Takes `spare` into account by the level, which may lag: a few frames either way do not matter. */
 bool kona_frame_take(struct kona_frames *frames, uint32_t spare, enum kona_frame_kind wanted,
-		     uint32_t *ret_frame, uint64_t *system_calls)
+		     uint32_t near, uint32_t *ret_frame, uint64_t *system_calls)
 {
 	bool taken;
 
 	if (kona_frames_available(frames) <= spare)
 		return false;
-	taken = wanted == KONA_FRAME_WANT_SOLID ? take_solid(frames, ret_frame, system_calls)
+	taken = wanted == KONA_FRAME_WANT_SOLID ? take_solid(frames, near, ret_frame, system_calls)
 						: take_hollow(frames, ret_frame, system_calls);
 	if (taken)
 		kona_sub_relaxed(&frames->available, 1); /* relaxed: a level */
@@ -279,10 +290,14 @@ bool kona_frame_take(struct kona_frames *frames, uint32_t spare, enum kona_frame
 
 void kona_frame_give(struct kona_frames *frames, uint32_t frame)
 {
-	bool solid = frames->marks[frame] & KONA_FRAME_SOLID;
-
+	/* The overdraft is not on the map. */
+	if (frame >= frames->most && (frames->marks[frame] & KONA_FRAME_SOLID))
+		hollow_out(frames, frame);
 	frames->marks[frame] &= KONA_FRAME_SOLID;
-	push(frames, solid ? &frames->solid : &frames->hollow, frame);
+	if (frames->marks[frame])
+		kona_freemap_give(&frames->solid, frame);
+	else
+		push(frames, &frames->hollow, frame);
 	kona_add_relaxed(&frames->available, 1); /* relaxed: a level */
 }
 
@@ -301,7 +316,8 @@ void kona_frames_repay(struct kona_frames *frames, uint32_t spare)
 	uint32_t frame;
 
 	while (frames->lent_count < KONA_FRAME_OVERDRAFT &&
-	       kona_frame_take(frames, spare, KONA_FRAME_WANT_HOLLOW, &frame, &system_calls))
+	       kona_frame_take(frames, spare, KONA_FRAME_WANT_HOLLOW, KONA_FREEMAP_ANY, &frame,
+			       &system_calls))
 		frames->lent[frames->lent_count++] = frame;
 }
 
@@ -329,8 +345,8 @@ int64_t kona_frames_resize(struct kona_frames *frames, uint64_t budget_bytes)
 	if (wanted > frames->count)
 		grow_to(frames, wanted);
 	while (frames->count > wanted &&
-	       kona_frame_take(frames, KONA_FRAME_RESERVE, KONA_FRAME_WANT_HOLLOW, &frame,
-			       &system_calls)) {
+	       kona_frame_take(frames, KONA_FRAME_RESERVE, KONA_FRAME_WANT_HOLLOW, KONA_FREEMAP_ANY,
+			       &frame, &system_calls)) {
 		push(frames, &frames->parked, frame);
 		kona_sub_relaxed(&frames->count, 1); /* relaxed: a level */
 	}

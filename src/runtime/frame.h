@@ -27,6 +27,7 @@
 #include "base/atomic.h"
 #include "base/compiler.h"
 #include "base/units.h"
+#include "runtime/freemap.h"
 
 #define KONA_FRAME_HOT	   UINT8_C(1)  /* came back soon after an eviction: passed over once */
 #define KONA_FRAME_DIRTY   UINT8_C(2)  /* wp: written since it was fetched */
@@ -58,14 +59,14 @@ struct kona_frames {
 	uint32_t numbers;      /* in use: count, and the parked ones. Atomic, no edge */
 	size_t baseline_bytes; /* of one frame. Immutable after init */
 	uint64_t hollow;       /* free stack: change count << 32 | frame + 1. Atomic, edge FR-1 */
-	uint64_t solid;	       /* the same. Atomic, edge FR-1 */
-	uint64_t parked;       /* the same, of what a smaller budget took away */
-	uint32_t virgin;       /* frames from here on were never taken. Atomic, edge FR-2 */
-	uint32_t available;    /* Atomic, no edge: a level for watermarks */
-	uint32_t *lent;	       /* frames of the overdraft that are not in use. The evictor's */
-	uint32_t lent_count;   /* The evictor's */
-	uint32_t *next;	       /* frame + 1 below in the stack. Written by the frame's holder */
-	uint16_t *pins;	       /* Atomic, edge GU-1: by threads whose slot names the page */
+	struct kona_freemap solid; /* free, by place */
+	uint64_t parked;	   /* the same, of what a smaller budget took away */
+	uint32_t virgin;	   /* frames from here on were never taken. Atomic, edge FR-2 */
+	uint32_t available;	   /* Atomic, no edge: a level for watermarks */
+	uint32_t *lent;		   /* frames of the overdraft that are not in use. The evictor's */
+	uint32_t lent_count;	   /* The evictor's */
+	uint32_t *next;		   /* frame + 1 below in the stack. Written by the frame's holder */
+	uint16_t *pins;		   /* Atomic, edge GU-1: by threads whose slot names the page */
 	uint32_t *owner; /* the page that holds it. Atomic, edge PT-1; written by the holder */
 	uint8_t *marks;	 /* Written by the page's owner */
 	char *baselines; /* Written by the page's owner */
@@ -88,12 +89,13 @@ void kona_frames_place(struct kona_frames *frames, char *fmem, int uffd, uint8_t
 
 /*
  * Takes a free frame, but leaves `spare` of them; of the kind that is wanted while there is one,
- * else it is made so. False when there is none. Lock-free: the fault handler must not wait for a
- * thread that a signal may have stopped. Kernel calls are added to *system_calls.
+ * else it is made so. near: a solid frame that is wanted most, or KONA_FREEMAP_ANY. False when
+ * there is none. Lock-free: the fault handler must not wait for a thread that a signal may have
+ * stopped. Kernel calls are added to *system_calls.
  */
 KONA_MUST_CHECK bool kona_frame_take(struct kona_frames *frames, uint32_t spare,
-				     enum kona_frame_kind wanted, uint32_t *ret_frame,
-				     uint64_t *system_calls);
+				     enum kona_frame_kind wanted, uint32_t near,
+				     uint32_t *ret_frame, uint64_t *system_calls);
 void kona_frame_give(struct kona_frames *frames, uint32_t frame);
 
 /* Evictor: makes up to `count` frames beyond the budget available. Returns how many. */

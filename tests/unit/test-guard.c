@@ -236,6 +236,24 @@ static void copies_cross_pages(void)
 	}
 }
 
+/* Two arrays that grow in turn: the pages of each lie in a row, though they came in turns. */
+static void neighbours_are_neighbours(void)
+{
+	enum { EACH = 256 };
+	uint64_t *data = make_data(KONA_DIRTY_LINES, DATA_PAGES);
+	int in_a_row = 0;
+
+	for (uint64_t i = 0; i < EACH; i++) {
+		put(&data[i * WORDS], i);
+		put(&data[(2 * EACH + i) * WORDS], i);
+	}
+	for (uint64_t i = 0; i + 1 < EACH; i++)
+		in_a_row += (const char *)kona_guard_load(&data[(i + 1) * WORDS], 0) -
+				    (const char *)kona_guard_load(&data[i * WORDS], 0) ==
+			    KONA_PAGE_BYTES;
+	CHECK(in_a_row >= EACH - 1 - EACH / 64 * 2);
+}
+
 static void streams_are_prefetched(void)
 {
 	uint64_t *data = make_data(KONA_DIRTY_LINES, DATA_PAGES), random = 1, ahead;
@@ -266,6 +284,7 @@ APART(discarded)
 APART(discarded_in_place)
 APART(protection_is_felt)
 APART(copies_cross_pages)
+APART(neighbours_are_neighbours)
 APART(streams_are_prefetched)
 
 int main(void)
@@ -281,6 +300,7 @@ int main(void)
 		cmocka_unit_test(discarded_in_place_apart),
 		cmocka_unit_test(protection_is_felt_apart),
 		cmocka_unit_test(copies_cross_pages_apart),
+		cmocka_unit_test(neighbours_are_neighbours_apart),
 		cmocka_unit_test(streams_are_prefetched_apart),
 	};
 
