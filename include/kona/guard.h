@@ -92,7 +92,7 @@ static inline uintptr_t kona_guard_delta(const void *p, unsigned slot)
 	uintptr_t page = (uintptr_t)p >> 12;
 	uint64_t entry;
 
-	/* GU-1: store then load, unfenced; pairs with the membarrier in kona_hazard_scan(). */
+	/* GU-1: store then load, unfenced; pairs with the membarrier in kona_hazard_collect(). */
 	__atomic_store_n(&kona_guard_self.slots[slot], page, __ATOMIC_RELAXED);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	/* PT-1: acquire, pairs with the release in kona_pt_settle(). */
