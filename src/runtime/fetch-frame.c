@@ -195,7 +195,7 @@ bool kona_fetch_recall(struct kona_space *space, struct kona_prefetch *prefetch,
 	if (!kona_pt_recall(&space->pt, page, seen))
 		return false;
 	if (kona_load_relaxed(marks) & KONA_FRAME_AHEAD) { /* relaxed: a hint */
-		kona_prefetch_used(prefetch, page);
+		kona_prefetch_used(prefetch);
 		kona_add_relaxed(&space->stats->prefetch_used_pages, 1); /* relaxed: a figure */
 		/* Without owning the page: atomic, so that no other mark is lost; and this one only
 		 * counts: no edge. */

@@ -82,7 +82,6 @@ uint32_t kona_prefetch_plan(struct kona_prefetch *prefetch, uint64_t page, uint6
 		return 0;
 	}
 	adapt(prefetch);
-	prefetch->stride = stride;
 	for (uint32_t i = 0; i < prefetch->window_pages; i++)
 		pages[i] = page + (uint64_t)stride * (i + 1);
 	/* The next miss of this trend comes behind the run, and is one stride from its end. */
@@ -90,7 +89,7 @@ uint32_t kona_prefetch_plan(struct kona_prefetch *prefetch, uint64_t page, uint6
 	return prefetch->window_pages;
 }
 
-void kona_prefetch_used(struct kona_prefetch *prefetch, uint64_t page)
+void kona_prefetch_used(struct kona_prefetch *prefetch)
 {
 	prefetch->used++;
 }

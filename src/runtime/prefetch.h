@@ -25,7 +25,6 @@ struct kona_prefetch {
 	uint32_t noted;				/* strides so far */
 	uint32_t window_pages;			/* how far to run ahead; 0: not at all */
 	uint32_t used;				/* pages of the last run that were touched */
-	int64_t stride;				/* of the last run */
 };
 
 /* The thread missed `page`: puts pages to bring in with it into pages[KONA_PREFETCH_MOST], the
@@ -33,6 +32,6 @@ struct kona_prefetch {
 uint32_t kona_prefetch_plan(struct kona_prefetch *prefetch, uint64_t page, uint64_t *pages);
 
 /* The thread touched a page that was brought in ahead. */
-void kona_prefetch_used(struct kona_prefetch *prefetch, uint64_t page);
+void kona_prefetch_used(struct kona_prefetch *prefetch);
 
 #endif

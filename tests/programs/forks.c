@@ -15,29 +15,10 @@
 #include <unistd.h>
 
 #include "checks.h"
+#include "children.h"
 
 static const size_t size = 48 * MIB;
 extern char **environ;
-
-static pid_t fork_checked(void)
-{
-	pid_t pid;
-
-	fflush(stdout);
-	pid = fork();
-	CHECK(pid >= 0);
-	return pid;
-}
-
-/* 0: ended well. Else 1000 + signal, or its status. */
-static int ends(pid_t pid)
-{
-	int status;
-
-	while (waitpid(pid, &status, 0) != pid)
-		CHECK(errno == EINTR);
-	return WIFSIGNALED(status) ? 1000 + WTERMSIG(status) : WEXITSTATUS(status);
-}
 
 /* The parent overwrites a third, drops a third, unmaps a third, while the child looks. */
 static void snapshot(void)

@@ -13,28 +13,10 @@
 
 #include "guarded.h"
 
+#include "children.h"
+
 static const size_t size = 24 * MIB;
 extern char **environ;
-
-static pid_t fork_checked(void)
-{
-	pid_t pid;
-
-	fflush(stdout);
-	pid = fork();
-	CHECK(pid >= 0);
-	return pid;
-}
-
-/* 0: ended well. Else 1000 + signal, or its status. */
-static int ends(pid_t pid)
-{
-	int status;
-
-	while (waitpid(pid, &status, 0) != pid)
-		CHECK(errno == EINTR);
-	return WIFSIGNALED(status) ? 1000 + WTERMSIG(status) : WEXITSTATUS(status);
-}
 
 /* Half of it was framed last, a part of it after plain accesses. */
 static char *map_framed(uint64_t seed)
