@@ -113,6 +113,7 @@ static void hear_hello(int connection)
 /* No descriptor is left: spends the reserved one on telling so. */
 static void turn_away(struct kona_broker *broker)
 {
+	struct kona_broker_welcome welcome = {.status = -EMFILE};
 	int connection;
 
 	if (broker->reserve >= 0)
@@ -120,7 +121,8 @@ static void turn_away(struct kona_broker *broker)
 	connection = accept4(broker->listener, NULL, NULL, SOCK_CLOEXEC);
 	if (connection >= 0) {
 		hear_hello(connection);
-		if (kona_reply_welcome(connection, -EMFILE, 0, 0, broker->tenants->node_name, -1,
+		snprintf(welcome.node, sizeof(welcome.node), "%s", broker->tenants->node_name);
+		if (kona_reply_welcome(connection, &welcome, -1,
 				       "kona-memd has no descriptor left")) {
 			/* It sees the end of the connection. */
 		}

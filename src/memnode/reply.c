@@ -16,20 +16,15 @@ static struct kona_broker_header make_header(enum kona_broker_type type)
 	return (struct kona_broker_header){KONA_BROKER_MAGIC, KONA_BROKER_VERSION, (uint16_t)type};
 }
 
-int kona_reply_welcome(int connection, int status, int64_t lease, uint64_t slab_bytes,
-		       const char *node, int news, const char *text)
+int kona_reply_welcome(int connection, struct kona_broker_welcome *welcome, int news,
+		       const char *text)
 {
-	struct kona_broker_welcome welcome = {.header = make_header(KONA_BROKER_WELCOME),
-					      .status = status};
-
-	snprintf(welcome.node, sizeof(welcome.node), "%s", node);
-	if (status) {
-		snprintf(welcome.text, sizeof(welcome.text), "%s", text);
-	} else {
-		welcome.lease_id = (uint64_t)lease;
-		welcome.slab_bytes = slab_bytes;
+	welcome->header = make_header(KONA_BROKER_WELCOME);
+	if (welcome->status) {
+		snprintf(welcome->text, sizeof(welcome->text), "%s", text);
+		news = -1;
 	}
-	return kona_unix_send(connection, &welcome, sizeof(welcome), news, MSG_DONTWAIT);
+	return kona_unix_send(connection, welcome, sizeof(*welcome), news, MSG_DONTWAIT);
 }
 
 int kona_reply_held(int connection, int status)

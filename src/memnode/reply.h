@@ -11,9 +11,9 @@
 #include "base/compiler.h"
 #include "wire/broker.h"
 
-KONA_MUST_CHECK int kona_reply_welcome(int connection, int status, int64_t lease,
-				       uint64_t slab_bytes, const char *node, int news,
-				       const char *text);
+/* welcome: all but header and text. The socket for news goes along when status is 0. */
+KONA_MUST_CHECK int kona_reply_welcome(int connection, struct kona_broker_welcome *welcome,
+				       int news, const char *text);
 KONA_MUST_CHECK int kona_reply_held(int connection, int status);
 /* The descriptor, unless it is negative, goes along when status is 0. */
 KONA_MUST_CHECK int kona_reply_granted(int connection, int status,

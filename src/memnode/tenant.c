@@ -82,15 +82,20 @@ void kona_tenant_reclaim(struct kona_tenant *tenant)
 
 static int welcome(struct kona_tenant *tenant, int status, const char *text)
 {
+	struct kona_broker_welcome welcome = {.status = status};
 	int theirs = -1, rc;
 
 	if (!status) {
-		status = kona_news_open(tenant, &theirs);
+		welcome.status = kona_news_open(tenant, &theirs);
 		text = "kona-memd has no descriptor left";
 	}
-	rc = kona_reply_welcome(tenant->connection, status, tenant->lease,
-				kona_rack_client_slab_bytes(tenant->all->rack),
-				tenant->all->node_name, theirs, text);
+	snprintf(welcome.node, sizeof(welcome.node), "%s", tenant->all->node_name);
+	if (!welcome.status) {
+		welcome.lease_id = (uint64_t)tenant->lease;
+		welcome.slab_bytes = kona_rack_client_slab_bytes(tenant->all->rack);
+		welcome.on_host = !tenant->all->networked;
+	}
+	rc = kona_reply_welcome(tenant->connection, &welcome, theirs, text);
 	if (theirs >= 0)
 		close(theirs);
 	return rc;

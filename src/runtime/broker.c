@@ -62,7 +62,7 @@ static int check_welcome(const struct kona_broker_welcome *welcome, int news)
 
 	if (welcome->status)
 		return as_error(welcome->status);
-	if (news < 0 || slab < LEAST_SLAB_BYTES || slab > MOST_SLAB_BYTES || slab & (slab - 1))
+	if (news < 0 || welcome->on_host > 1 || slab < LEAST_SLAB_BYTES || slab > MOST_SLAB_BYTES || slab & (slab - 1))
 		return -EPROTO;
 	return 0;
 }
@@ -98,7 +98,8 @@ int kona_broker_open(struct kona_broker *broker, const char *path, uint64_t limi
 	}
 	*broker = (struct kona_broker){.socket = descriptor,
 				       .news = kona_os_raise(news),
-				       .slab_bytes = welcome.slab_bytes};
+				       .slab_bytes = welcome.slab_bytes,
+				       .on_host = welcome.on_host};
 	memcpy(broker->node, welcome.node, sizeof(broker->node) - 1);
 	pthread_mutex_init(&broker->lock, NULL);
 	return 0;

@@ -18,6 +18,7 @@ struct kona_broker {
 	int news;	      /* Immutable after open */
 	pthread_mutex_t lock; /* one request at a time; after the region lock (space.h) */
 	uint64_t slab_bytes;  /* Immutable after open */
+	bool on_host;	      /* all slabs stand in memory of this host. Immutable after open */
 	char node[KONA_BROKER_NAME_BYTES]; /* Immutable after open */
 };
 

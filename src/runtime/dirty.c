@@ -16,9 +16,11 @@
 
 static_assert(sizeof(((struct kona_dirty *)0)->key) >= XXH3_SECRET_SIZE_MIN, "the hash's key");
 
-int kona_dirty_init(struct kona_dirty *dirty, enum kona_dirty_mode mode)
+int kona_dirty_init(struct kona_dirty *dirty, enum kona_dirty_mode mode,
+		    struct kona_transport *store)
 {
 	dirty->mode = mode;
+	dirty->store = store;
 	if (getrandom(dirty->key, sizeof(dirty->key), 0) != sizeof(dirty->key))
 		return errno ? -errno : -EIO;
 	return 0;
@@ -32,6 +34,7 @@ size_t kona_dirty_baseline_bytes(enum kona_dirty_mode mode)
 	case KONA_DIRTY_TWIN:
 		return KONA_PAGE_BYTES;
 	case KONA_DIRTY_WP:
+	case KONA_DIRTY_STORE:
 		break;
 	}
 	return 0;
@@ -59,22 +62,32 @@ void kona_dirty_baseline(const struct kona_dirty *dirty, struct kona_frames *fra
 	case KONA_DIRTY_WP:
 		frames->marks[frame] &= (uint8_t)~KONA_FRAME_DIRTY;
 		break;
+	case KONA_DIRTY_STORE: /* holds it already */
+		break;
 	}
 }
 
-uint64_t kona_dirty_nonzero(const char *content)
+static uint64_t changed_lines(const char *before, const char *content)
 {
 	uint64_t mask = 0;
 
 	for (int i = 0; i < KONA_PAGE_LINES; i++) {
-		uint64_t words[KONA_LINE_BYTES / sizeof(uint64_t)], any = 0;
+		uint64_t old[KONA_LINE_BYTES / sizeof(uint64_t)], new[KONA_ARRAY_LEN(old)], any = 0;
 
-		memcpy(words, content + i * KONA_LINE_BYTES, sizeof(words));
-		for (size_t k = 0; k < KONA_ARRAY_LEN(words); k++)
-			any |= words[k];
+		memcpy(old, before + i * KONA_LINE_BYTES, sizeof(old));
+		memcpy(new, content + i * KONA_LINE_BYTES, sizeof(new));
+		for (size_t k = 0; k < KONA_ARRAY_LEN(old); k++)
+			any |= old[k] ^ new[k];
 		mask |= (uint64_t) !!any << i;
 	}
 	return mask;
+}
+
+uint64_t kona_dirty_nonzero(const char *content)
+{
+	static const char zeros[KONA_PAGE_BYTES];
+
+	return changed_lines(zeros, content);
 }
 
 static uint64_t changed_hashes(const struct kona_dirty *dirty, const uint64_t *hashes,
@@ -88,27 +101,38 @@ static uint64_t changed_hashes(const struct kona_dirty *dirty, const uint64_t *h
 	return mask;
 }
 
-static uint64_t changed_lines(const char *twin, const char *content)
+static int changed_since_stored(const struct kona_dirty *dirty,
+				const struct kona_dirty_candidate *candidate, uint64_t *ret_lines,
+				uint64_t *system_calls)
 {
-	uint64_t mask = 0;
+	char stored[KONA_PAGE_BYTES];
+	const struct kona_read piece = {candidate->page * KONA_PAGE_BYTES, stored, sizeof(stored)};
+	int rc = dirty->store->ops->read(dirty->store, &piece, 1, system_calls);
 
-	for (int i = 0; i < KONA_PAGE_LINES; i++)
-		mask |= (uint64_t) !!memcmp(twin + i * KONA_LINE_BYTES,
-					    content + i * KONA_LINE_BYTES, KONA_LINE_BYTES)
-			<< i;
-	return mask;
+	if (!rc)
+		*ret_lines = changed_lines(stored, candidate->content);
+	return rc;
 }
 
-uint64_t kona_dirty_lines(const struct kona_dirty *dirty, const struct kona_frames *frames,
-			  uint32_t frame, bool zero, const char *content)
+int kona_dirty_lines(const struct kona_dirty *dirty, const struct kona_frames *frames,
+		     const struct kona_dirty_candidate *candidate, uint64_t *ret_lines,
+		     uint64_t *system_calls)
 {
-	const char *baseline = kona_frame_baseline(frames, frame);
+	const char *baseline = kona_frame_baseline(frames, candidate->frame);
 
-	if (dirty->mode == KONA_DIRTY_WP)
-		return frames->marks[frame] & KONA_FRAME_DIRTY ? UINT64_MAX : 0;
-	if (zero)
-		return kona_dirty_nonzero(content);
-	if (dirty->mode == KONA_DIRTY_TWIN)
-		return changed_lines(baseline, content);
-	return changed_hashes(dirty, (const uint64_t *)(const void *)baseline, content);
+	if (dirty->mode == KONA_DIRTY_WP) {
+		bool written = frames->marks[candidate->frame] & KONA_FRAME_DIRTY;
+
+		*ret_lines = written ? UINT64_MAX : 0;
+	} else if (candidate->zero) {
+		*ret_lines = kona_dirty_nonzero(candidate->content);
+	} else if (dirty->mode == KONA_DIRTY_STORE) {
+		return changed_since_stored(dirty, candidate, ret_lines, system_calls);
+	} else if (dirty->mode == KONA_DIRTY_TWIN) {
+		*ret_lines = changed_lines(baseline, candidate->content);
+	} else {
+		*ret_lines = changed_hashes(dirty, (const uint64_t *)(const void *)baseline,
+					    candidate->content);
+	}
+	return 0;
 }

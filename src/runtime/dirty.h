@@ -4,6 +4,8 @@
  *
  *   lines  a keyed 64-bit hash per line, compared at eviction (default). A change goes unseen with
  *          probability 2^-64 per changed line; the key is drawn at start, so no input can aim at it
+ *   store  the same for the user (and default, too), where all of the store is memory of this host:
+ *          the page is compared with what the store holds. Exact, and takes no local memory
  *   twin   a copy of the page, compared at eviction: exact, for twice the memory
  *   wp     one bit per page, set by a write-protect fault: what VM-based systems do (the baseline)
  *
@@ -18,20 +20,32 @@
 
 #include "base/compiler.h"
 #include "runtime/frame.h"
+#include "transport/transport.h"
 
 enum kona_dirty_mode {
 	KONA_DIRTY_LINES,
 	KONA_DIRTY_TWIN,
 	KONA_DIRTY_WP,
+	KONA_DIRTY_STORE,
 };
 
 struct kona_dirty {
-	enum kona_dirty_mode mode; /* Immutable after init */
-	char key[192];		   /* lines: secret of the hash. Immutable after init */
+	enum kona_dirty_mode mode;    /* Immutable after init */
+	struct kona_transport *store; /* store: read anew. Not owned. Immutable after init */
+	char key[192];		      /* lines: secret of the hash. Immutable after init */
+};
+
+/* A page on its way out, with all writers stopped. */
+struct kona_dirty_candidate {
+	uint64_t page;
+	uint32_t frame;
+	bool zero; /* there is no baseline: the page began as zeros */
+	const char *content;
 };
 
 /* Draws the key. -errno when the kernel has no random bytes. */
-KONA_MUST_CHECK int kona_dirty_init(struct kona_dirty *dirty, enum kona_dirty_mode mode);
+KONA_MUST_CHECK int kona_dirty_init(struct kona_dirty *dirty, enum kona_dirty_mode mode,
+				    struct kona_transport *store);
 
 /* Bytes of baseline per frame in this mode. */
 size_t kona_dirty_baseline_bytes(enum kona_dirty_mode mode);
@@ -41,11 +55,13 @@ void kona_dirty_baseline(const struct kona_dirty *dirty, struct kona_frames *fra
 			 const char *content);
 
 /*
- * Lines of `content` that differ from the baseline. zero: there is no baseline, the page began as
- * zeros. By the page's owner, with all writers stopped.
+ * Lines that differ from the baseline. By the page's owner. Kernel calls are added to
+ * *system_calls. -errno: the store cannot be read.
  */
-uint64_t kona_dirty_lines(const struct kona_dirty *dirty, const struct kona_frames *frames,
-			  uint32_t frame, bool zero, const char *content);
+KONA_MUST_CHECK int kona_dirty_lines(const struct kona_dirty *dirty,
+				     const struct kona_frames *frames,
+				     const struct kona_dirty_candidate *candidate,
+				     uint64_t *ret_lines, uint64_t *system_calls);
 
 /* Lines that are not zero. */
 uint64_t kona_dirty_nonzero(const char *content);

@@ -149,6 +149,24 @@ static void spare_held(struct kona_space *space)
 
 /* --- find, send --------------------------------------------------------------------------------*/
 
+static uint64_t compare(struct kona_space *space, const struct kona_victim *victim)
+{
+	const struct kona_dirty_candidate candidate = {
+		.page = victim->page,
+		.frame = kona_pt_payload(victim->entry),
+		.zero = victim->entry & KONA_PT_ZERO,
+		.content = victim->content,
+	};
+	uint64_t lines, system_calls = 0;
+	int rc = kona_dirty_lines(&space->dirty, &space->frames, &candidate, &lines, &system_calls);
+
+	if (rc)
+		kona_fatal("page %p cannot be compared with the memory node's: %s",
+			   (void *)kona_space_address(space, victim->page), strerror(-rc));
+	kona_add_relaxed(&space->stats->system_calls, system_calls); /* relaxed: a figure */
+	return lines;
+}
+
 static void find_dirty(struct kona_space *space, struct kona_victim *victim)
 {
 	uint32_t frame = kona_pt_payload(victim->entry);
@@ -158,8 +176,7 @@ static void find_dirty(struct kona_space *space, struct kona_victim *victim)
 	if (marks & KONA_FRAME_MARKED)
 		lines = kona_frame_collect(&space->frames, frame);
 	if (marks & KONA_FRAME_COMPARE)
-		lines |= kona_dirty_lines(&space->dirty, &space->frames, frame,
-					  victim->entry & KONA_PT_ZERO, victim->content);
+		lines |= compare(space, victim);
 	/* What the store holds is of an earlier life: every line must be told. */
 	if (lines && (victim->entry & KONA_PT_STALE))
 		lines = UINT64_MAX;

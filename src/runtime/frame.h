@@ -4,7 +4,7 @@
  * A frame number stands for two things: what the runtime knows of the page beside its contents, and
  * 4 KiB of addresses in FMem, where guarded code finds the contents.
  *
- *   frame:  next free | owner | marks | baseline: 64 line hashes | a twin page | nothing (wp)
+ *   frame:  next free | owner | marks | baseline: 64 line hashes | a twin page | nothing
  *
  * Memory stands behind a frame's addresses (SOLID) or not: a page that the fault path mapped at its
  * own address took the memory along. So a budget of n frames never has more than n pages of memory.

@@ -163,13 +163,22 @@ static void open_lease(struct tenancy *made)
 	made->store = &made->net;
 }
 
+/* Where reading the store is cheap, it is its own baseline. */
+static enum kona_dirty_mode dirty_mode(const struct tenancy *of)
+{
+	bool cheap = of->broker.on_host && !config.net_bytes_per_s;
+
+	return config.dirty_mode == KONA_DIRTY_LINES && cheap ? KONA_DIRTY_STORE
+							      : config.dirty_mode;
+}
+
 static void open_space(struct tenancy *made)
 {
 	struct kona_space_options options = {
 		.size_bytes = vfmem_bytes,
 		.slab_bytes = made->broker.slab_bytes,
 		.local_bytes = config.local_bytes,
-		.dirty_mode = config.dirty_mode,
+		.dirty_mode = dirty_mode(made),
 		.store = made->store,
 		.stats = take_stats(),
 		.grower = {grow, made, KONA_BROKER_MOST_SLABS},

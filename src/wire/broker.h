@@ -41,7 +41,7 @@
 #include <stdint.h>
 
 #define KONA_BROKER_MAGIC   UINT32_C(0x414e4f4b) /* "KONA" */
-#define KONA_BROKER_VERSION 3
+#define KONA_BROKER_VERSION 4
 
 enum kona_broker_type {
 	KONA_BROKER_HELLO = 1,
@@ -82,7 +82,7 @@ struct kona_broker_hello {
 struct kona_broker_welcome {
 	struct kona_broker_header header;
 	int32_t status;
-	uint32_t reserved;
+	uint32_t on_host; /* 1: all slabs will stand in shared memory of this host; else 0 */
 	uint64_t lease_id;
 	uint64_t slab_bytes; /* a power of two */
 	char node[KONA_BROKER_NAME_BYTES];

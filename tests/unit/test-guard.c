@@ -114,6 +114,12 @@ static void mixed_lines(void)
 	CHECK(stats.faults_missing > 0);
 }
 
+static void mixed_store(void)
+{
+	many_threads(KONA_DIRTY_STORE, 2);
+	CHECK(stats.moved_in_place > 0);
+}
+
 static void mixed_twin(void)
 {
 	many_threads(KONA_DIRTY_TWIN, 2);
@@ -276,6 +282,7 @@ static void streams_are_prefetched(void)
 
 APART(guarded)
 APART(mixed_lines)
+APART(mixed_store)
 APART(mixed_twin)
 APART(mixed_wp)
 APART(translation_outlives_moves)
@@ -292,6 +299,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(guarded_apart),
 		cmocka_unit_test(mixed_lines_apart),
+		cmocka_unit_test(mixed_store_apart),
 		cmocka_unit_test(mixed_twin_apart),
 		cmocka_unit_test(mixed_wp_apart),
 		cmocka_unit_test(translation_outlives_moves_apart),

@@ -50,6 +50,13 @@ static void lines(void)
 	CHECK(stats.written_back_bytes < stats.evicted_pages * KONA_PAGE_BYTES / 2);
 }
 
+static void store(void)
+{
+	random_words(KONA_DIRTY_STORE);
+	CHECK(stats.metadata_bytes < LOCAL_BYTES / 64);
+	CHECK(stats.written_back_bytes < stats.evicted_pages * KONA_PAGE_BYTES / 2);
+}
+
 static void twin(void)
 {
 	random_words(KONA_DIRTY_TWIN);
@@ -101,6 +108,11 @@ static void threads_in(enum kona_dirty_mode mode)
 static void threads_lines(void)
 {
 	threads_in(KONA_DIRTY_LINES);
+}
+
+static void threads_store(void)
+{
+	threads_in(KONA_DIRTY_STORE);
 }
 
 static void threads_wp(void)
@@ -206,9 +218,11 @@ static void freed_ranges_are_found_again(void)
 }
 
 APART(lines)
+APART(store)
 APART(twin)
 APART(write_protect)
 APART(threads_lines)
+APART(threads_store)
 APART(threads_wp)
 APART(discarded_memory_is_zeros)
 APART(protected_memory_stays)
@@ -242,9 +256,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lines_apart),
+		cmocka_unit_test(store_apart),
 		cmocka_unit_test(twin_apart),
 		cmocka_unit_test(write_protect_apart),
 		cmocka_unit_test(threads_lines_apart),
+		cmocka_unit_test(threads_store_apart),
 		cmocka_unit_test(threads_wp_apart),
 		cmocka_unit_test(discarded_memory_is_zeros_apart),
 		cmocka_unit_test(protected_memory_stays_apart),
