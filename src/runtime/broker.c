@@ -62,7 +62,8 @@ static int check_welcome(const struct kona_broker_welcome *welcome, int news)
 
 	if (welcome->status)
 		return as_error(welcome->status);
-	if (news < 0 || welcome->on_host > 1 || slab < LEAST_SLAB_BYTES || slab > MOST_SLAB_BYTES || slab & (slab - 1))
+	if (news < 0 || welcome->on_host > 1 || slab < LEAST_SLAB_BYTES || slab > MOST_SLAB_BYTES ||
+	    slab & (slab - 1))
 		return -EPROTO;
 	return 0;
 }
