@@ -17,6 +17,7 @@
 enum {
 	OPTION_RACK = 256,
 	OPTION_MEMD,
+	OPTION_POOL,
 	OPTION_DIRTY,
 	OPTION_NET,
 	OPTION_FOLLOW,
@@ -43,6 +44,8 @@ static const struct argp_option argp_options[] = {
 	{"rack", OPTION_RACK, "ADDRESS", 0,
 	 "use this rack controller (http://HOST:PORT or unix:PATH), not a private one"},
 	{"memd", OPTION_MEMD, "SOCKET", 0, "use the kona-memd that serves this socket"},
+	{"pool", OPTION_POOL, "PATH", 0,
+	 "take the remote memory from this folder, DAX device or file of this host"},
 	{"dirty", OPTION_DIRTY, "MODE", 0, "how written data is found: lines, wp or twin [lines]"},
 	{"net", OPTION_NET, "NETWORK", 0,
 	 "take as long as a network would: rdma (3us:100G), tcp (10us:10G) or "
@@ -97,6 +100,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 	case OPTION_MEMD:
 		o->wish.memd = argument;
 		break;
+	case OPTION_POOL:
+		o->wish.pool = argument;
+		break;
 	case OPTION_DIRTY:
 		o->dirty = parse_dirty(argument, state);
 		break;
@@ -122,6 +128,8 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 			argp_error(state, "give a program to run");
 		if (o->wish.rack && o->wish.memd)
 			argp_error(state, "give --rack or --memd, not both");
+		if (o->wish.pool && (o->wish.rack || o->wish.memd))
+			argp_error(state, "--pool is for a private rack: give it to kona-memd");
 		break;
 	default:
 		return ARGP_ERR_UNKNOWN;

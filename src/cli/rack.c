@@ -192,14 +192,16 @@ static int start_rackd(struct kona_run_rack *rack, const char *address, uint64_t
 	return start_daemon(&start, &rack->rackd, &rack->ready_fd[RACKD]);
 }
 
+/* lend_bytes UINT64_MAX: all of the pool. */
 static int start_memd(struct kona_run_rack *rack, const char *address, uint64_t lend_bytes,
-		      const char *node, int owner_fd, int rackd_owner_fd)
+		      const char *pool_path, const char *node, int owner_fd, int rackd_owner_fd)
 {
-	char socket[128], rack_address[PATH_MAX], lend[32], name[128], folder[128];
+	char socket[128], rack_address[PATH_MAX], lend[32], name[128], folder[128], pool[PATH_MAX];
 	struct daemon_start start = {.name = "kona-memd",
-				     .argument = {socket, rack_address, lend, name, folder, NULL},
+				     .argument = {socket, rack_address, name, folder},
 				     .owner_fd = owner_fd,
 				     .extra_fd = rackd_owner_fd};
+	size_t count = 4;
 
 	snprintf(rack->socket, sizeof(rack->socket), "%s/" KONA_PRIVATE_MEMD_SOCKET, rack->folder);
 	snprintf(socket, sizeof(socket), "--socket=%s", rack->socket);
@@ -207,13 +209,18 @@ static int start_memd(struct kona_run_rack *rack, const char *address, uint64_t 
 	snprintf(lend, sizeof(lend), "--lend=%" PRIu64, lend_bytes);
 	snprintf(name, sizeof(name), "--name=%s", node);
 	snprintf(folder, sizeof(folder), "--private=%s", rack->folder);
+	snprintf(pool, sizeof(pool), "--pool=%s", pool_path ? pool_path : "");
+	if (lend_bytes != UINT64_MAX)
+		start.argument[count++] = lend;
+	if (pool_path)
+		start.argument[count++] = pool;
 	return start_daemon(&start, &rack->memd, &rack->ready_fd[MEMD]);
 }
 
-static int start_private(struct kona_run_rack *rack, uint64_t remote_bytes)
+static int start_private(struct kona_run_rack *rack, const struct kona_rack_wish *wish)
 {
-	uint64_t slab_bytes = choose_slab_bytes(remote_bytes);
-	uint64_t lend_bytes = remote_bytes ? remote_bytes : kona_host_memory_bytes();
+	uint64_t slab_bytes = choose_slab_bytes(wish->remote_bytes);
+	uint64_t lend_bytes = wish->remote_bytes ? wish->remote_bytes : kona_host_memory_bytes();
 	char address[128];
 	int memd_owner[2] = {-1, -1}, rackd_owner[2] = {-1, -1};
 	int status = KONA_EXIT_OURS;
@@ -226,8 +233,11 @@ static int start_private(struct kona_run_rack *rack, uint64_t remote_bytes)
 	snprintf(address, sizeof(address), "unix:%s/" KONA_PRIVATE_RACK_SOCKET, rack->folder);
 	status = start_rackd(rack, address, slab_bytes, rackd_owner[0]);
 	if (!status)
-		status = start_memd(rack, address, kona_round_up(lend_bytes, slab_bytes), "local",
-				    memd_owner[0], rackd_owner[1]);
+		status = start_memd(rack, address,
+				    wish->pool && !wish->remote_bytes
+					    ? UINT64_MAX
+					    : kona_round_up(lend_bytes, slab_bytes),
+				    wish->pool, "local", memd_owner[0], rackd_owner[1]);
 out:
 	/* From here on, only memd keeps rackd alive. */
 	for (int i = 0; i < 2; i++)
@@ -268,7 +278,7 @@ static int start_broker(struct kona_run_rack *rack, const char *address)
 	gethostname(host, sizeof(host) - 1);
 	snprintf(name, sizeof(name), "%s-run-%d", host, (int)getpid());
 	rack->owner_fd = owner[1];
-	status = start_memd(rack, address, 0, name, owner[0], -1);
+	status = start_memd(rack, address, 0, NULL, name, owner[0], -1);
 	close(owner[0]);
 	return status;
 }
@@ -305,7 +315,7 @@ int kona_run_rack_start(struct kona_run_rack *rack, const struct kona_rack_wish 
 	} else {
 		status = make_folder(rack);
 		if (!status)
-			status = start_private(rack, wish->remote_bytes);
+			status = start_private(rack, wish);
 	}
 	if (status)
 		kona_run_rack_release(rack);

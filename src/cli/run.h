@@ -61,6 +61,7 @@ struct kona_run_rack {
 
 struct kona_rack_wish {
 	const char *rack, *memd; /* as given, or NULL */
+	const char *pool;	 /* of a private rack; or NULL */
 	uint64_t remote_bytes;	 /* 0: what there is */
 };
 

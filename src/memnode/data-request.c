@@ -196,10 +196,12 @@ static void add_piece(struct kona_data_reply *reply, const struct kona_slab *sla
 static int add_tenant_piece(struct kona_data_reply *reply, const struct kona_slab *slab,
 			    const struct kona_data_piece *piece, char *to)
 {
-	ssize_t got = pread(slab->descriptor, to, piece->size_bytes,
-			    (off_t)(slab->at_bytes + piece->offset_bytes));
+	uint64_t at_bytes = slab->at_bytes + piece->offset_bytes;
 
-	if (got != (ssize_t)piece->size_bytes)
+	if (slab->device)
+		memcpy(to, slab->device + at_bytes, piece->size_bytes);
+	else if (pread(slab->descriptor, to, piece->size_bytes, (off_t)at_bytes) !=
+		 (ssize_t)piece->size_bytes)
 		return -EIO;
 	add(reply, to, piece->size_bytes);
 	return 0;

@@ -37,7 +37,7 @@ static int lend(struct kona_tenant *tenant, const struct kona_tenant_slab *slab,
 		return 0;
 	pthread_mutex_lock(&server->lock);
 	rc = kona_slab_lend(&server->slabs, (uint64_t)slab->id, generation, slab_bytes_of(tenant),
-			    slab->descriptor, slab->at_bytes);
+			    slab->descriptor, slab->at_bytes, tenant->all->store.mapped);
 	pthread_mutex_unlock(&server->lock);
 	return rc;
 }
@@ -115,7 +115,7 @@ static int read_slabs(struct kona_tenant *tenant, const json_t *reply,
 			.local = slabs[i].local,
 			.remote = slabs[i].replica_count > 0,
 			.descriptor = tenant->pending.descriptor,
-			.at_bytes = local * slab_bytes_of(tenant),
+			.at_bytes = tenant->pending.base_bytes + local * slab_bytes_of(tenant),
 		};
 		local += slabs[i].local;
 	}
@@ -130,8 +130,7 @@ static int settle(struct kona_tenant *tenant, const struct kona_broker_slab *sla
 	const struct kona_tenant_slab *own = tenant->slabs + tenant->slab_count;
 	int rc = 0;
 
-	if (kona_memory_shrink(&tenant->pending, tenant->pending.bytes - wanted_bytes))
-		return 0; /* nothing is left of it */
+	kona_memory_cut(&tenant->pending, wanted_bytes);
 	for (uint32_t i = 0; i < tenant->pending_slabs && !rc; i++)
 		if (slabs[i].local)
 			rc = lend(tenant, &own[i], slabs[i].generation);
@@ -158,11 +157,11 @@ static void grant_done(struct kona_rack_job *job, int rc, const json_t *reply, c
 	if (!rc && local)
 		tenant->memory[tenant->memory_count++] = tenant->pending;
 	else if (tenant->pending.descriptor >= 0)
-		close(tenant->pending.descriptor);
+		kona_memory_drop(&tenant->pending);
 	if (tenant->connection < 0)
 		kona_tenant_reclaim(tenant);
 	else if (kona_reply_granted(tenant->connection, rc, slabs, tenant->pending_slabs,
-				    local ? tenant->pending.descriptor : -1, text))
+				    local ? &tenant->pending : NULL, text))
 		kona_tenant_end(tenant);
 }
 
@@ -180,7 +179,36 @@ static int prepare(struct kona_tenant *tenant, uint32_t count)
 	if (!slabs)
 		return -ENOMEM;
 	tenant->slabs = slabs;
-	return kona_memory_make(count * slab_bytes_of(tenant), &tenant->pending);
+	return kona_memory_make(&tenant->all->store, slab_bytes_of(tenant), count,
+				&tenant->pending);
+}
+
+/* Why prepare() failed. */
+static int refuse(struct kona_tenant *tenant, int rc)
+{
+	const struct kona_store *store = &tenant->all->store;
+	char text[KONA_BROKER_TEXT_BYTES];
+
+	if (rc == -EMFILE || rc == -ENFILE)
+		snprintf(text, sizeof(text), "kona-memd has no descriptor left");
+	else if (rc == -ENOMEM || !store->path)
+		snprintf(text, sizeof(text), "kona-memd has no memory left");
+	else if (rc == -ENOSPC)
+		snprintf(text, sizeof(text), "the pool %s has no room for these slabs",
+			 store->path);
+	else if (rc == -EINVAL)
+		snprintf(text, sizeof(text),
+			 "the pool %s wants slabs in multiples of %" PRIu64
+			 " KiB (kona-rackd --slab)",
+			 store->path, store->align_bytes >> 10);
+	else if (rc == -EPERM)
+		snprintf(text, sizeof(text),
+			 "the pool %s cannot be divided between users: only "
+			 "programs of its owner, uid %u, may use it",
+			 store->path, store->owner);
+	else
+		snprintf(text, sizeof(text), "the pool %s: %s", store->path, strerror(-rc));
+	return kona_reply_granted(tenant->connection, rc, NULL, 0, NULL, text);
 }
 
 int kona_tenant_grant(struct kona_tenant *tenant, uint32_t count)
@@ -191,19 +219,15 @@ int kona_tenant_grant(struct kona_tenant *tenant, uint32_t count)
 
 	if (tenant->state != KONA_TENANT_OPEN)
 		return -EPROTO;
-	rc = prepare(tenant, count);
+	rc = kona_store_serves(&tenant->all->store, tenant->uid) ? prepare(tenant, count) : -EPERM;
 	if (rc)
-		return kona_reply_granted(tenant->connection, rc, NULL, 0, -1,
-					  rc == -EMFILE || rc == -ENFILE
-						  ? "kona-memd has no descriptor left"
-						  : "kona-memd has no memory left");
+		return refuse(tenant, rc);
 	have = tenant->slab_count ? tenant->slabs[tenant->slab_count - 1].id : 0;
 	body = json_pack("{s:I, s:I, s:b}", "count", (json_int_t)count, "have", (json_int_t)have,
 			 "remote", (int)tenant->all->networked);
 	if (!body) {
-		close(tenant->pending.descriptor);
-		return kona_reply_granted(tenant->connection, -ENOMEM, NULL, 0, -1,
-					  "kona-memd has no memory left");
+		kona_memory_drop(&tenant->pending);
+		return refuse(tenant, -ENOMEM);
 	}
 	tenant->pending_slabs = count;
 	tenant->state = KONA_TENANT_GRANTING;

@@ -11,7 +11,6 @@
  * each, share under a lock (data-server.h). Ends on SIGTERM or SIGINT, or, when
  * it is private, with its owner: at once when the owner died, after the last lease when it left.
  */
-#include <argp.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <signal.h>
@@ -25,32 +24,13 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "memnode/broker.h"
+#include "memnode/options.h"
 #include "memnode/orders.h"
 #include "wire/pki.h"
 #include "wire/rack.h"
 
-enum {
-	OPTION_MODE = 256,
-	OPTION_DOMAIN,
-	OPTION_PKI,
-	OPTION_OWNER,
-	OPTION_READY,
-	OPTION_PRIVATE,
-	OPTION_DATA,
-};
-
-struct options {
-	const char *socket, *rack, *pki, *private_folder; /* pki: NULL for the default */
-	char name[KONA_BROKER_NAME_BYTES];
-	char domain[KONA_BROKER_NAME_BYTES]; /* "": the name */
-	const char *data;		     /* NULL: serve no other host */
-	uint64_t lend_bytes;
-	mode_t mode;
-	int owner_fd, ready_fd;
-};
-
 struct daemon {
-	struct options options;
+	struct kona_options options;
 	struct event_base *base;
 	struct kona_unix_listener listener;
 	struct kona_broker broker;
@@ -64,101 +44,11 @@ struct daemon {
 	bool leaving; /* the owner has left: end with the last tenant */
 };
 
-static const struct argp_option argp_options[] = {
-	{"lend", 'l', "SIZE", 0, "memory to lend [half of the host's]; 0: only be the broker"},
-	{"socket", 's', "PATH", 0, "Unix socket for programs [" KONA_MEMD_DEFAULT "]"},
-	{"socket-mode", OPTION_MODE, "OCTAL", 0, "rights of the socket [0600]"},
-	{"rack", 'r', "ADDRESS", 0, "rack controller [" KONA_RACK_DEFAULT "]"},
-	{"pki", OPTION_PKI, "FOLDER", 0,
-	 "certificates from kona rack init, for https [" KONA_PKI_DEFAULT "]"},
-	{"name", 'n', "NAME", 0, "name of this node in the rack [the host's]"},
-	{"data", OPTION_DATA, "ADDR:PORT", 0, "serve programs of other hosts at this address"},
-	{"domain", OPTION_DOMAIN, "NAME", 0,
-	 "what fails together: a rack, a power feed [the node]"},
-	{"owner-fd", OPTION_OWNER, "N", 0, "end with the owner of this pipe"},
-	{"ready-fd", OPTION_READY, "N", 0, "write a line here when ready"},
-	{"private", OPTION_PRIVATE, "FOLDER", 0, "remove this private rack's folder at the end"},
-	{0},
-};
-
-static void parse_name(char name[KONA_BROKER_NAME_BYTES], const char *option, const char *text,
-		       struct argp_state *state)
-{
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				      "0123456789._-";
-	size_t length = strlen(text);
-
-	if (!length || length >= KONA_BROKER_NAME_BYTES || strspn(text, allowed) != length)
-		argp_error(state, "%s wants 1 to 63 letters, digits, '.', '_' and '-'", option);
-	snprintf(name, KONA_BROKER_NAME_BYTES, "%s", text);
-}
-
-static error_t parse_option(int key, char *argument, struct argp_state *state)
-{
-	struct options *o = state->input;
-
-	switch (key) {
-	case 'l':
-		if (kona_size_parse(argument, &o->lend_bytes) ||
-		    o->lend_bytes >= (uint64_t)KONA_RACK_MOST_VALUE)
-			argp_error(state, "not a size: %s", argument);
-		return 0;
-	case 's':
-		o->socket = argument;
-		return 0;
-	case OPTION_MODE:
-		o->mode = kona_daemon_option_mode(argument, state);
-		return 0;
-	case 'r':
-		o->rack = argument;
-		return 0;
-	case 'n':
-		parse_name(o->name, "--name", argument, state);
-		return 0;
-	case OPTION_PKI:
-		o->pki = argument;
-		return 0;
-	case OPTION_DATA:
-		o->data = argument;
-		return 0;
-	case OPTION_DOMAIN:
-		parse_name(o->domain, "--domain", argument, state);
-		return 0;
-	case OPTION_OWNER:
-		o->owner_fd = kona_daemon_option_fd(argument, state);
-		return 0;
-	case OPTION_READY:
-		o->ready_fd = kona_daemon_option_fd(argument, state);
-		return 0;
-	case OPTION_PRIVATE:
-		o->private_folder = argument;
-		return 0;
-	case ARGP_KEY_ARG:
-		argp_error(state, "unexpected argument: %s", argument);
-		return 0;
-	default:
-		return ARGP_ERR_UNKNOWN;
-	}
-}
-
 static uint64_t host_memory_bytes(void)
 {
 	struct sysinfo info;
 
 	return sysinfo(&info) ? 0 : (uint64_t)info.totalram * info.mem_unit;
-}
-
-static void set_defaults(struct options *o)
-{
-	memset(o, 0, sizeof(*o));
-	o->socket = KONA_MEMD_DEFAULT;
-	o->rack = KONA_RACK_DEFAULT;
-	o->mode = 0600;
-	o->owner_fd = o->ready_fd = -1;
-	o->lend_bytes = kona_round_down(host_memory_bytes() / 2, KONA_MIB);
-	if (gethostname(o->name, sizeof(o->name)) || memchr(o->name, 0, sizeof(o->name)) == NULL ||
-	    !o->name[0])
-		snprintf(o->name, sizeof(o->name), "node");
 }
 
 static json_t *report_leases(void *with)
@@ -180,6 +70,55 @@ static void on_ordered(void *with, const json_t *reply)
 	struct daemon *d = with;
 
 	kona_orders_obey(&d->orders, reply);
+}
+
+/* --- the pool ----------------------------------------------------------------------------------*/
+
+/* Returns false, and has said why, when it cannot be lent. */
+static bool open_pool(struct daemon *d)
+{
+	struct kona_options *o = &d->options;
+	struct kona_store *store = &d->tenants.store;
+	const char *why = "";
+	int rc = kona_store_open(store, o->pool, &why);
+
+	if (rc) {
+		kona_error("--pool %s: %s (%s)", o->pool, why, strerror(-rc));
+		return false;
+	}
+	if (o->lend_bytes == UINT64_MAX)
+		o->lend_bytes =
+			kona_round_down(o->pool ? store->bytes : host_memory_bytes() / 2, KONA_MIB);
+	if (o->lend_bytes > store->bytes) {
+		kona_error("--pool %s: it holds %llu MiB, less than the %llu MiB of --lend",
+			   o->pool, (unsigned long long)(store->bytes >> 20),
+			   (unsigned long long)(o->lend_bytes >> 20));
+		return false;
+	}
+	if (store->kind == KONA_STORE_FILE && o->data) {
+		kona_error("--pool %s: a file's owner could shrink it while other hosts use it: "
+			   "give a folder, or leave out --data",
+			   o->pool);
+		return false;
+	}
+	return true;
+}
+
+/* Slabs have a size once the controller has told it. */
+static void check_pool(struct daemon *d)
+{
+	uint64_t slab_bytes = kona_rack_client_slab_bytes(d->tenants.rack);
+	uint64_t rest_bytes = d->options.lend_bytes % slab_bytes;
+
+	if (!d->options.pool || !d->options.lend_bytes)
+		return;
+	if (d->options.lend_bytes < slab_bytes)
+		kona_error("--pool %s: no slab of %llu KiB fits into %llu KiB", d->options.pool,
+			   (unsigned long long)(slab_bytes >> 10),
+			   (unsigned long long)(d->options.lend_bytes >> 10));
+	else if (rest_bytes)
+		kona_error("warning: --pool %s: the last %llu KiB are no whole slab, and not lent",
+			   d->options.pool, (unsigned long long)(rest_bytes >> 10));
 }
 
 /* --- the data endpoint -------------------------------------------------------------------------*/
@@ -218,6 +157,11 @@ static int serve_data(struct daemon *d, int listener)
 	if (rc) {
 		kona_data_server_stop(&d->server);
 		return rc;
+	}
+	if (d->options.pool) {
+		pthread_mutex_lock(&d->server.lock);
+		d->server.slabs.store = &d->tenants.store;
+		pthread_mutex_unlock(&d->server.lock);
 	}
 	d->tenants.server = d->orders.server = &d->server;
 	d->orders.copier = &d->copier;
@@ -295,6 +239,8 @@ static void on_first_try(void *with, int rc, const char *text)
 	if (!d->options.private_folder && !rc)
 		kona_info("node %s lends %llu MiB, serves programs at %s", d->options.name,
 			  (unsigned long long)(d->options.lend_bytes >> 20), d->options.socket);
+	if (!rc)
+		check_pool(d);
 	kona_daemon_ready(d->options.ready_fd);
 }
 
@@ -415,11 +361,11 @@ static int serve(struct daemon *d)
 	return rc ? 1 : 0;
 }
 
-static void warn_of_lending(const struct options *o)
+static void warn_of_lending(const struct kona_options *o)
 {
 	uint64_t host_bytes = host_memory_bytes();
 
-	if (host_bytes && o->lend_bytes > host_bytes && !o->private_folder)
+	if (host_bytes && o->lend_bytes > host_bytes && !o->private_folder && !o->pool)
 		kona_error("warning: lends %llu MiB, but the host has %llu MiB: programs that use "
 			   "it all will meet the kernel's out-of-memory killer",
 			   (unsigned long long)(o->lend_bytes >> 20),
@@ -428,26 +374,17 @@ static void warn_of_lending(const struct options *o)
 
 int main(int argc, char **argv)
 {
-	static const struct argp argp = {
-		argp_options,
-		parse_option,
-		NULL,
-		"The memory node: lends this host's memory, serves the programs of this host.",
-		NULL,
-		NULL,
-		NULL};
 	static struct daemon d;
 	int rc, status;
 
 	kona_daemon_guard_standard_fds();
 	kona_log_name("kona-memd");
-	argp_program_version = "kona-memd " KONA_VERSION;
-	argp_err_exit_status = 1;
-	set_defaults(&d.options);
-	argp_parse(&argp, argc, argv, 0, NULL, &d.options);
+	kona_options_parse(&d.options, argc, argv);
 	signal(SIGPIPE, SIG_IGN);
 	/* Every tenant and every grant takes one. */
 	kona_daemon_raise_descriptor_limit();
+	if (!open_pool(&d))
+		return 1;
 	warn_of_lending(&d.options);
 	rc = kona_unix_listen(d.options.socket, SOCK_SEQPACKET, d.options.mode, &d.listener);
 	if (rc) {
@@ -457,6 +394,7 @@ int main(int argc, char **argv)
 	}
 	status = serve(&d);
 	kona_unix_unlisten(&d.listener);
+	kona_store_close(&d.tenants.store);
 	if (d.options.private_folder)
 		kona_daemon_remove_private(d.options.private_folder);
 	return status;

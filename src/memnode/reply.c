@@ -35,7 +35,7 @@ int kona_reply_held(int connection, int status)
 }
 
 int kona_reply_granted(int connection, int status, const struct kona_broker_slab *slabs,
-		       uint32_t count, int descriptor, const char *text)
+		       uint32_t count, const struct kona_memory *memory, const char *text)
 {
 	struct kona_broker_granted granted = {.header = make_header(KONA_BROKER_GRANTED),
 					      .status = status};
@@ -45,9 +45,11 @@ int kona_reply_granted(int connection, int status, const struct kona_broker_slab
 		return kona_unix_send(connection, &granted, sizeof(granted), -1, MSG_DONTWAIT);
 	}
 	granted.count = count;
+	granted.base_bytes = memory ? memory->base_bytes : 0;
 	for (uint32_t i = 0; i < count; i++)
 		granted.slabs[i] = slabs[i];
-	return kona_unix_send(connection, &granted, sizeof(granted), descriptor, MSG_DONTWAIT);
+	return kona_unix_send(connection, &granted, sizeof(granted),
+			      memory ? memory->descriptor : -1, MSG_DONTWAIT);
 }
 
 int kona_reply_linked(int connection, int status, const char *node, int socket, const char *text)

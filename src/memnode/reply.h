@@ -9,16 +9,17 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
+#include "memnode/store.h"
 #include "wire/broker.h"
 
 /* welcome: all but header and text. The socket for news goes along when status is 0. */
 KONA_MUST_CHECK int kona_reply_welcome(int connection, struct kona_broker_welcome *welcome,
 				       int news, const char *text);
 KONA_MUST_CHECK int kona_reply_held(int connection, int status);
-/* The descriptor, unless it is negative, goes along when status is 0. */
+/* The memory, unless it is NULL, goes along when status is 0. */
 KONA_MUST_CHECK int kona_reply_granted(int connection, int status,
 				       const struct kona_broker_slab *slabs, uint32_t count,
-				       int descriptor, const char *text);
+				       const struct kona_memory *memory, const char *text);
 KONA_MUST_CHECK int kona_reply_linked(int connection, int status, const char *node, int socket,
 				      const char *text);
 

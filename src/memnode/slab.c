@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Slabs: private anonymous memory, whose pages come with their first lines. Pages that were never
- * written are known, so that reading them costs no memory.
+ * Slabs: private anonymous memory, whose pages come with their first lines, or memory of a pool.
+ * Pages that were never written are known, so that reading them costs no memory.
  *
  * State: the table. Locks: the server's, held by the caller. What can fail: memory.
  */
@@ -46,10 +46,22 @@ struct kona_slab *kona_slab_find(struct kona_slabs *slabs, uint64_t id)
 	return NULL;
 }
 
+/* Reads as zeros from now on; where that can be, its pages go back. */
+static void clear(const struct kona_slab *slab, uint64_t offset_bytes, uint64_t size_bytes)
+{
+	bool anonymous = slab->backing.descriptor < 0;
+
+	if (madvise(slab->memory + offset_bytes, size_bytes,
+		    anonymous ? MADV_DONTNEED : MADV_REMOVE))
+		memset(slab->memory + offset_bytes, 0, size_bytes);
+}
+
 static void free_slab(struct kona_slab *slab)
 {
-	if (slab->memory)
+	if (slab->memory && !slab->device)
 		munmap(slab->memory, slab->bytes);
+	if (slab->backing.descriptor >= 0)
+		kona_memory_drop(&slab->backing);
 	free(slab->present);
 	free(slab->newer);
 	free(slab);
@@ -65,28 +77,48 @@ static struct kona_slab *make_slab(struct kona_slabs *slabs, uint64_t id, uint64
 	slab->id = id;
 	slab->generation = generation;
 	slab->bytes = bytes;
-	slab->descriptor = -1;
+	slab->descriptor = slab->backing.descriptor = -1;
 	LIST_INSERT_HEAD(bucket_of(slabs, id), slab, link);
 	slabs->count++;
 	return slab;
 }
 
+/* Memory of the pool, or of our own. */
+static int map_memory(struct kona_slabs *slabs, struct kona_slab *slab)
+{
+	int rc = 0, kind = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+	void *memory;
+
+	if (slabs->store) {
+		rc = kona_memory_make(slabs->store, slab->bytes, 1, &slab->backing);
+		if (rc)
+			return rc;
+		slab->device = slab->memory = kona_memory_window(slabs->store, &slab->backing);
+		kind = MAP_SHARED;
+	}
+	if (slab->memory)
+		return 0;
+	memory = mmap(NULL, slab->bytes, PROT_READ | PROT_WRITE, kind, slab->backing.descriptor, 0);
+	if (memory == MAP_FAILED)
+		return -ENOMEM;
+	/* One fault for 512 pages, where the kernel can. */
+	madvise(memory, slab->bytes, MADV_HUGEPAGE);
+	slab->memory = memory;
+	return 0;
+}
+
 static int give_memory(struct kona_slabs *slabs, struct kona_slab *slab, bool joins)
 {
-	void *memory;
+	int rc;
 
 	slab->present = calloc((pages_of(slab) + 63) / 64, sizeof(uint64_t));
 	if (joins)
 		slab->newer = calloc(pages_of(slab), sizeof(uint64_t));
 	if (!slab->present || (joins && !slab->newer))
 		return -ENOMEM;
-	memory = mmap(NULL, slab->bytes, PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (memory == MAP_FAILED)
-		return -ENOMEM;
-	/* One fault for 512 pages, where the kernel can. */
-	madvise(memory, slab->bytes, MADV_HUGEPAGE);
-	slab->memory = memory;
+	rc = map_memory(slabs, slab);
+	if (rc)
+		return rc;
 	slabs->bytes += slab->bytes;
 	return 0;
 }
@@ -100,7 +132,7 @@ static void forget(struct kona_slabs *slabs, struct kona_slab *slab)
 	if (slab->memory) {
 		slabs->bytes -= slab->bytes;
 		/* Who is still sending it reads zeros. */
-		madvise(slab->memory, slab->bytes, MADV_DONTNEED);
+		clear(slab, 0, slab->bytes);
 	}
 	slab->descriptor = -1;
 	if (!slab->users)
@@ -150,7 +182,7 @@ void kona_slab_close(struct kona_slab *slab)
 }
 
 int kona_slab_lend(struct kona_slabs *slabs, uint64_t id, uint64_t generation, uint64_t bytes,
-		   int descriptor, uint64_t at_bytes)
+		   int descriptor, uint64_t at_bytes, const char *device)
 {
 	struct kona_slab *slab;
 
@@ -160,6 +192,7 @@ int kona_slab_lend(struct kona_slabs *slabs, uint64_t id, uint64_t generation, u
 		return -ENOMEM;
 	slab->descriptor = descriptor;
 	slab->at_bytes = at_bytes;
+	slab->device = device;
 	return 0;
 }
 
@@ -209,8 +242,7 @@ int kona_slab_discard(struct kona_slab *slab, const struct kona_data_discard *di
 
 	if (rc)
 		return rc < 0 ? rc : 0;
-	if (madvise(slab->memory + discard->offset_bytes, discard->size_bytes, MADV_DONTNEED))
-		memset(slab->memory + discard->offset_bytes, 0, discard->size_bytes);
+	clear(slab, discard->offset_bytes, discard->size_bytes);
 	for (uint64_t page = first; page < end; page++) {
 		slab->present[page / 64] &= ~(UINT64_C(1) << page % 64);
 		if (slab->newer)

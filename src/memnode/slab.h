@@ -19,6 +19,7 @@
 #include <sys/queue.h>
 
 #include "base/compiler.h"
+#include "memnode/store.h"
 #include "wire/data.h"
 #include "wire/log.h"
 
@@ -26,10 +27,12 @@ struct kona_slab {
 	LIST_ENTRY(kona_slab) link;
 	uint64_t id, generation;
 	uint64_t bytes;
-	uint64_t sequence;  /* of the last log or discard */
-	char *memory;	    /* owned; NULL: a tenant's, in `descriptor` */
-	int descriptor;	    /* lent; the tenant's memfd */
-	uint64_t at_bytes;  /* the slab's place in it */
+	uint64_t sequence;	    /* of the last log or discard */
+	char *memory;		    /* owned; NULL: a tenant's, in `descriptor` */
+	struct kona_memory backing; /* of memory; descriptor -1: it is anonymous. Owned */
+	int descriptor;		    /* lent; the tenant's memory */
+	uint64_t at_bytes;	    /* the slab's place in it */
+	const char *device; /* lent; where a device is mapped, for it cannot be read; or NULL */
 	uint64_t *present;  /* a bit per page that was ever written. Owned */
 	uint64_t *newer;    /* joined: a mask per page of what logs brought. Owned; or NULL */
 	unsigned int users; /* handles of connections, and the copier */
@@ -43,7 +46,8 @@ enum { KONA_SLAB_BUCKETS = 4096 };
 struct kona_slabs {
 	struct kona_slab_list buckets[KONA_SLAB_BUCKETS];
 	uint64_t count;
-	uint64_t bytes; /* of memory that was made here */
+	uint64_t bytes;		  /* of memory that was made here */
+	struct kona_store *store; /* where it comes from. Lent; NULL: anonymous memory */
 };
 
 void kona_slabs_init(struct kona_slabs *slabs);
@@ -62,7 +66,8 @@ void kona_slab_close(struct kona_slab *slab);
 
 /* Makes a tenant's slab known; forgets it before the tenant's memory goes. -ENOMEM. */
 KONA_MUST_CHECK int kona_slab_lend(struct kona_slabs *slabs, uint64_t id, uint64_t generation,
-				   uint64_t bytes, int descriptor, uint64_t at_bytes);
+				   uint64_t bytes, int descriptor, uint64_t at_bytes,
+				   const char *device);
 
 /* Frees the memory and fails whoever still uses it. One that is not there is no failure. */
 void kona_slab_drop(struct kona_slabs *slabs, uint64_t id);

@@ -43,6 +43,7 @@ struct kona_tenants {
 	struct kona_peers peers;	 /* the nodes that were named to us. Owned */
 	struct kona_orders *orders;	 /* reports go there */
 	struct kona_data_server *server; /* NULL: none */
+	struct kona_store store;	 /* where local memory comes from. Owned */
 	bool networked;			 /* programs of this host may use memory of others */
 	void (*gone)(void *with);	 /* a tenant was freed */
 	void *with;

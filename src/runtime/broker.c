@@ -156,7 +156,13 @@ static int check_grant(const struct kona_broker *broker, const struct kona_broke
 		return 0;
 	if (fstat(descriptor, &status))
 		return -errno;
-	return (uint64_t)status.st_size == local * broker->slab_bytes ? 0 : -EPROTO;
+	if (granted->base_bytes % broker->slab_bytes || granted->base_bytes > INT64_MAX / 2)
+		return -EPROTO;
+	if (S_ISCHR(status.st_mode))
+		return 0; /* a device does not tell its size here */
+	return (uint64_t)status.st_size >= granted->base_bytes + local * broker->slab_bytes
+		       ? 0
+		       : -EPROTO;
 }
 
 int kona_broker_grant(struct kona_broker *broker, uint32_t count,

@@ -92,7 +92,8 @@ static size_t convert(const struct kona_broker_slab *slab, struct kona_pool_repl
 int kona_replicas_grant(struct kona_replicas *replicas, uint64_t first,
 			const struct kona_broker_granted *granted, int descriptor)
 {
-	uint64_t local = 0;
+	uint64_t number = granted->base_bytes / replicas->broker->slab_bytes;
+	bool attached = false;
 	int rc = 0;
 
 	for (uint32_t i = 0; i < granted->count && !rc; i++) {
@@ -109,8 +110,11 @@ int kona_replicas_grant(struct kona_replicas *replicas, uint64_t first,
 	if (rc && descriptor >= 0)
 		kona_os_close(descriptor);
 	for (uint32_t i = 0; i < granted->count && !rc; i++)
-		if (granted->slabs[i].local)
-			kona_pool_attach_local(&replicas->pool, first + i, descriptor, local++);
+		if (granted->slabs[i].local) {
+			kona_pool_attach_local(&replicas->pool, first + i, descriptor, number++,
+					       !attached);
+			attached = true;
+		}
 	return rc;
 }
 

@@ -306,7 +306,8 @@ int kona_pool_init(struct kona_pool *pool, uint64_t slab_bytes, uint64_t most_sl
 	return rc;
 }
 
-void kona_pool_attach_local(struct kona_pool *pool, uint64_t slab, int descriptor, uint64_t number)
+void kona_pool_attach_local(struct kona_pool *pool, uint64_t slab, int descriptor, uint64_t number,
+			    bool closes)
 {
-	kona_transport_shm_attach_one(&pool->local, slab, descriptor, number);
+	kona_transport_shm_attach_one(&pool->local, slab, descriptor, number, closes);
 }

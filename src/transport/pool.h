@@ -124,7 +124,8 @@ bool kona_pool_has_node(struct kona_pool *pool, uint64_t id);
 size_t kona_pool_live_nodes(struct kona_pool *pool, uint64_t *ret_ids);
 
 /* Where a local slab stands: as for shm. */
-void kona_pool_attach_local(struct kona_pool *pool, uint64_t slab, int descriptor, uint64_t number);
+void kona_pool_attach_local(struct kona_pool *pool, uint64_t slab, int descriptor, uint64_t number,
+			    bool closes);
 
 /*
  * Puts a granted slab with these replicas, whose nodes were added, in place of slab `index`; all of

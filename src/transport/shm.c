@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Shared-memory transport: the store is made of memfds of the memory node on this host, one a
- * grant, each of which holds one slab or more.
+ * Shared-memory transport: the store is made of memory of the memory node on this host: memfds, one
+ * a grant, each of which holds one slab or more; or files, or a part of a DAX device.
  *
  * For the fault path they are reached through their descriptors, not through a mapping: a mapped
  * store counts as resident (shared) memory of the program, and a page fault costs far more than the
  * pread(2) of a page. The guard path, to which a system call is too much, has slabs mapped, each
- * when it is first used, whole and populated.
+ * when it is first used, whole and populated. So has who uses memory that cannot be read or written
+ * in another way, a DAX device or a file of hugetlbfs; that does not count as resident.
  *
  * State: the tables from slab to descriptor and mapping. No locks: an entry is written once, and
  * the kernel serialises the rest. The node cannot shrink a memfd under us unnoticed: a short read
@@ -18,8 +19,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <immintrin.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/atomic.h"
@@ -39,12 +43,30 @@ struct place {
 	int descriptor;
 	uint64_t offset_bytes;
 	uint64_t left_bytes; /* to the end of the slab */
+	bool must_map;
 };
 
-/* A slab's entry: the descriptor + 1 above, the slab's number in its grant below; 0: none. */
+/*
+ * A slab's entry: the descriptor + 1 above, the slab's number behind it below, 0: none; and
+ * between, whether it must be mapped, and whether it stands for its descriptor when that is closed.
+ */
+#define MUST_MAP (UINT64_C(1) << 31)
+#define CLOSES	 (UINT64_C(1) << 30)
+#define NUMBER	 (CLOSES - 1)
+
 static uint64_t slab_entry(int descriptor, uint64_t number)
 {
 	return (uint64_t)(descriptor + 1) << 32 | number;
+}
+
+static bool must_map(int descriptor)
+{
+	struct stat status;
+	struct statfs system;
+
+	if (!fstat(descriptor, &status) && S_ISCHR(status.st_mode))
+		return true;
+	return !fstatfs(descriptor, &system) && system.f_type == HUGETLBFS_MAGIC;
 }
 
 static int find_place(struct kona_transport *transport, uint64_t offset_bytes,
@@ -61,8 +83,9 @@ static int find_place(struct kona_transport *transport, uint64_t offset_bytes,
 	if (!entry)
 		return -EIO;
 	ret_place->descriptor = (int)(entry >> 32) - 1;
-	ret_place->offset_bytes = (entry & UINT32_MAX) * transport->slab_bytes + within;
+	ret_place->offset_bytes = (entry & NUMBER) * transport->slab_bytes + within;
 	ret_place->left_bytes = transport->slab_bytes - within;
+	ret_place->must_map = entry & MUST_MAP;
 	return 0;
 }
 
@@ -87,15 +110,14 @@ static char *map_slab(struct kona_transport *transport, uint64_t slab)
 	return seen;
 }
 
-/* The address of these bytes of the store; NULL: not mapped. They end before their slab does. */
-static char *at_home(struct kona_transport *transport, uint64_t offset_bytes, size_t size_bytes)
+/* The address of this place in the store; NULL: not mapped. */
+static char *at_home(struct kona_transport *transport, uint64_t offset_bytes, bool must_map)
 {
 	uint64_t slab = offset_bytes / transport->slab_bytes;
 	uint64_t within = offset_bytes % transport->slab_bytes;
 	char *mapped;
 
-	if (!kona_load_relaxed(&transport->mapping) || slab >= transport->most_slabs ||
-	    within + size_bytes > transport->slab_bytes) /* relaxed: set only */
+	if (!must_map && !kona_load_relaxed(&transport->mapping)) /* relaxed: set only */
 		return NULL;
 	mapped = kona_load_acquire(&transport->maps[slab]); /* TS-2 */
 	if (!mapped)
@@ -120,54 +142,53 @@ static void store_lines(char *home, const struct kona_dirty_page *page)
 	}
 }
 
-/* --- through the descriptor --------------------------------------------------------------------*/
+/* --- reading -----------------------------------------------------------------------------------*/
 
-static int read_piece(struct kona_transport *transport, const struct kona_read *piece,
-		      uint64_t *system_calls)
+/* Reads a part of what is asked for. Returns the bytes; -errno. */
+static ssize_t read_part(struct kona_transport *transport, uint64_t offset_bytes, char *to,
+			 size_t size_bytes, uint64_t *system_calls)
 {
-	uint64_t offset_bytes = piece->offset_bytes;
-	size_t size_bytes = piece->size_bytes;
-	char *to = piece->buffer;
+	struct place place;
+	const char *home;
+	ssize_t got;
+	int rc = find_place(transport, offset_bytes, &place);
 
-	while (size_bytes) {
-		struct place place;
-		ssize_t got;
-		int rc = find_place(transport, offset_bytes, &place);
-
-		if (rc)
-			return rc;
-		if (place.left_bytes > size_bytes)
-			place.left_bytes = size_bytes;
-		got = pread(place.descriptor, to, place.left_bytes, (off_t)place.offset_bytes);
-		*system_calls += 1;
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return got ? -errno : -EIO;
-		to += got;
-		offset_bytes += (uint64_t)got;
-		size_bytes -= (size_t)got;
+	if (rc)
+		return rc;
+	if (place.left_bytes > size_bytes)
+		place.left_bytes = size_bytes;
+	home = at_home(transport, offset_bytes, place.must_map);
+	if (home) {
+		memcpy(to, home, place.left_bytes);
+		return (ssize_t)place.left_bytes;
 	}
-	return 0;
+	got = pread(place.descriptor, to, place.left_bytes, (off_t)place.offset_bytes);
+	*system_calls += 1;
+	if (got < 0)
+		return errno == EINTR ? 0 : -errno;
+	return got ? got : -EIO;
 }
 
 static int shm_read(struct kona_transport *transport, const struct kona_read *reads, size_t count,
 		    uint64_t *system_calls)
 {
 	for (size_t i = 0; i < count; i++) {
-		const char *home = at_home(transport, reads[i].offset_bytes, reads[i].size_bytes);
-		int rc = 0;
+		size_t done = 0;
 
-		if (home)
-			memcpy(reads[i].buffer, home, reads[i].size_bytes);
-		else
-			rc = read_piece(transport, &reads[i], system_calls);
+		while (done < reads[i].size_bytes) {
+			ssize_t got = read_part(transport, reads[i].offset_bytes + done,
+						(char *)reads[i].buffer + done,
+						reads[i].size_bytes - done, system_calls);
 
-		if (rc)
-			return rc;
+			if (got < 0)
+				return (int)got;
+			done += (size_t)got;
+		}
 	}
 	return 0;
 }
+
+/* --- writing -----------------------------------------------------------------------------------*/
 
 /* Writes within one page, so within one slab. */
 static int write_bytes(const struct place *page, const char *from, size_t size_bytes,
@@ -212,10 +233,17 @@ static int write_page(struct kona_transport *transport, const struct kona_dirty_
 {
 	uint64_t mask = page->mask;
 	struct place place;
+	char *home;
 	int rc = find_place(transport, page->offset_bytes, &place);
 
 	if (rc)
 		return rc;
+	home = at_home(transport, page->offset_bytes, place.must_map);
+	if (home) {
+		store_lines(home, page);
+		*wire_bytes += (uint64_t)__builtin_popcountll(mask) * KONA_LINE_BYTES;
+		return 0;
+	}
 	if (__builtin_popcountll(mask & ~(mask << 1)) > MOST_RUNS) {
 		*wire_bytes += KONA_PAGE_BYTES;
 		*system_calls += 2;
@@ -238,20 +266,30 @@ static int shm_write_lines(struct kona_transport *transport, const struct kona_d
 			   size_t count, uint64_t *wire_bytes, uint64_t *system_calls)
 {
 	for (size_t i = 0; i < count; i++) {
-		char *home = at_home(transport, pages[i].offset_bytes, KONA_PAGE_BYTES);
-		int rc = 0;
+		int rc = write_page(transport, &pages[i], wire_bytes, system_calls);
 
-		if (home) {
-			store_lines(home, &pages[i]);
-			*wire_bytes +=
-				(uint64_t)__builtin_popcountll(pages[i].mask) * KONA_LINE_BYTES;
-		} else {
-			rc = write_page(transport, &pages[i], wire_bytes, system_calls);
-		}
 		if (rc)
 			return rc;
 	}
 	_mm_sfence(); /* streamed stores are home before anybody is told so */
+	return 0;
+}
+
+/* Gives the pages back, where there are such. */
+static int discard_part(struct kona_transport *transport, uint64_t offset_bytes,
+			const struct place *place)
+{
+	char *home;
+
+	if (!fallocate(place->descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		       (off_t)place->offset_bytes, (off_t)place->left_bytes))
+		return 0;
+	if (errno != ENODEV) /* which is what a device says */
+		return -errno;
+	home = at_home(transport, offset_bytes, place->must_map);
+	if (!home)
+		return -EIO;
+	memset(home, 0, place->left_bytes);
 	return 0;
 }
 
@@ -265,9 +303,9 @@ static int shm_discard(struct kona_transport *transport, uint64_t offset_bytes, 
 			return rc;
 		if (place.left_bytes > size_bytes)
 			place.left_bytes = size_bytes;
-		if (fallocate(place.descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			      (off_t)place.offset_bytes, (off_t)place.left_bytes))
-			return -errno;
+		rc = discard_part(transport, offset_bytes, &place);
+		if (rc)
+			return rc;
 		offset_bytes += place.left_bytes;
 		size_bytes -= place.left_bytes;
 	}
@@ -287,8 +325,7 @@ static void shm_close(struct kona_transport *transport)
 		if (transport->maps[i])
 			munmap(transport->maps[i], transport->slab_bytes);
 
-		/* The first slab of a grant closes for all. */
-		if (entry && !(entry & UINT32_MAX))
+		if (entry & CLOSES)
 			close((int)(entry >> 32) - 1);
 	}
 	munmap(transport->slabs, transport->most_slabs * sizeof(uint64_t));
@@ -336,16 +373,22 @@ int kona_transport_shm_init(struct kona_transport *transport, uint64_t slab_byte
 }
 
 void kona_transport_shm_attach_one(struct kona_transport *transport, uint64_t slab, int descriptor,
-				   uint64_t number)
+				   uint64_t number, bool closes)
 {
-	assert(slab < transport->most_slabs && !transport->slabs[slab]);
+	uint64_t entry = slab_entry(descriptor, number);
+
+	assert(slab < transport->most_slabs && !transport->slabs[slab] && number < NUMBER);
+	if (closes)
+		entry |= CLOSES;
+	if (must_map(descriptor))
+		entry |= MUST_MAP;
 	/* TS-1: release, pairs with the acquire in find_place(). */
-	kona_store_release(&transport->slabs[slab], slab_entry(descriptor, number));
+	kona_store_release(&transport->slabs[slab], entry);
 }
 
 void kona_transport_shm_attach(struct kona_transport *transport, uint64_t first, uint64_t count,
 			       int descriptor)
 {
 	for (uint64_t i = 0; i < count; i++)
-		kona_transport_shm_attach_one(transport, first + i, descriptor, i);
+		kona_transport_shm_attach_one(transport, first + i, descriptor, i, !i);
 }

@@ -97,9 +97,12 @@ KONA_MUST_CHECK int kona_transport_shm_init(struct kona_transport *transport, ui
 void kona_transport_shm_attach(struct kona_transport *transport, uint64_t first, uint64_t count,
 			       int descriptor);
 
-/* The same for one slab, which is number `number` of its grant. */
+/*
+ * The same for one slab, which stands at number * slab_bytes behind the descriptor: closed with the
+ * store if it `closes`, which one slab of the descriptor's does.
+ */
 void kona_transport_shm_attach_one(struct kona_transport *transport, uint64_t slab, int descriptor,
-				   uint64_t number);
+				   uint64_t number, bool closes);
 
 /* Reads zeros, swallows writes: the cost of everything else. */
 void kona_transport_null_init(struct kona_transport *transport);

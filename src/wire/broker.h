@@ -24,6 +24,10 @@
  * maps it. (A tenant that shrinks its own grant hurts only itself.) No slab's bytes are ever handed
  * to a second tenant. Other replicas are reached over links, with the capability of each.
  *
+ * A daemon that lends a pool (memnode/store.h) sends a descriptor of an unnamed file instead, or
+ * one that opens more than the grant: a device or a file, in which the slabs begin at base_bytes.
+ * The lock on them that comes with it must stay.
+ *
  * News, on a second SEQPACKET socket, whose ends speak when they have something to say:
  *
  *   SET <------------------------------ where a slab is now; repeated until TAKEN
@@ -131,6 +135,7 @@ struct kona_broker_granted {
 	struct kona_broker_header header;
 	int32_t status;
 	uint32_t count;
+	uint64_t base_bytes; /* where the first local slab begins behind the descriptor */
 	struct kona_broker_slab slabs[KONA_BROKER_MOST_SLABS];
 	char text[KONA_BROKER_TEXT_BYTES];
 };
@@ -169,7 +174,7 @@ static_assert(sizeof(struct kona_broker_hold) == 16, "wire layout");
 static_assert(sizeof(struct kona_broker_grant) == 16, "wire layout");
 static_assert(sizeof(struct kona_broker_replica) == 32, "wire layout");
 static_assert(sizeof(struct kona_broker_slab) == 152, "wire layout");
-static_assert(sizeof(struct kona_broker_granted) == 2608, "wire layout");
+static_assert(sizeof(struct kona_broker_granted) == 2616, "wire layout");
 static_assert(sizeof(struct kona_broker_link) == 16, "wire layout");
 static_assert(sizeof(struct kona_broker_linked) == 240, "wire layout");
 static_assert(sizeof(struct kona_broker_set) == 168, "wire layout");

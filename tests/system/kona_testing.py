@@ -107,15 +107,15 @@ class Client:
 
     def granted(self):
         data, fds = self.receive()
-        assert len(data) == 2608, f"no GRANTED: {data!r}"
-        _, _, kind, status, count = struct.unpack("=IHHiI", data[:16])
+        assert len(data) == 2616, f"no GRANTED: {data!r}"
+        _, _, kind, status, count, self.base = struct.unpack("=IHHiIQ", data[:24])
         assert kind == GRANTED
         if status:
             assert not fds
-            return status, text_of(data[2448:])
+            return status, text_of(data[2456:])
         assert len(fds) == 1
         self.memory += fds
-        return 0, [struct.unpack_from("=Q", data, 16 + 152 * i)[0] for i in range(count)]
+        return 0, [struct.unpack_from("=Q", data, 24 + 152 * i)[0] for i in range(count)]
 
     def hold(self, fds):
         self.send(header(HOLD) + struct.pack("=iI", 0, 0), fds)

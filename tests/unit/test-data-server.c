@@ -239,8 +239,8 @@ static void a_tenants_slab_is_only_read(void **state)
 	assert_return_code(ftruncate(memory, 2 * SLAB_BYTES), errno);
 	assert_int_equal(pwrite(memory, filled, sizeof(filled), SLAB_BYTES), sizeof(filled));
 	pthread_mutex_lock(&node.server.lock);
-	assert_int_equal(kona_slab_lend(&node.server.slabs, 6, 1, SLAB_BYTES, memory, SLAB_BYTES),
-			 0);
+	assert_int_equal(
+		kona_slab_lend(&node.server.slabs, 6, 1, SLAB_BYTES, memory, SLAB_BYTES, NULL), 0);
 	pthread_mutex_unlock(&node.server.lock);
 	connect_link(&link, 6, 0);
 	assert_page(&link, 0, filled);

@@ -124,7 +124,7 @@ static void grant_all(size_t replicas, bool local)
 
 		assert_return_code(ftruncate(memory, SLABS * SLAB_BYTES), errno);
 		for (uint64_t slab = 0; slab < SLABS; slab++)
-			kona_pool_attach_local(&pool, slab, memory, slab);
+			kona_pool_attach_local(&pool, slab, memory, slab, !slab);
 	}
 	for (uint64_t slab = 0; slab < SLABS; slab++) {
 		struct kona_pool_replica set[KONA_POOL_MOST_REPLICAS];
