@@ -17,7 +17,7 @@ $(SETUP): | deps
 test: build
 	scripts/run-tests $(BUILD)
 
-# A million keys of Redis, a minute of stress-ng: some ten minutes.
+# A million keys of Redis, a minute of stress-ng, ten minutes of failures: some twenty minutes.
 test-long: build
 	$(MESON) test -C $(BUILD) --benchmark --print-errorlogs --verbose
 

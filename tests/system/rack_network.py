@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 
 from kona_testing import Bench, until
 
@@ -69,6 +70,12 @@ class Network(Bench):
         ip("-n", host, "route", "add", "default", "via", f"10.77.{number}.1")
         return f"10.77.{number}.2"
 
+    def peers_of(self, name):
+        """The addresses that hold TCP connections to this host."""
+        done = subprocess.run(self.on(name) + ["ss", "-tnH", "state", "established"],
+                              capture_output=True, text=True, check=True)
+        return {line.split()[-1].rsplit(":", 1)[0] for line in done.stdout.splitlines()}
+
     def port_of(self, name):
         return f"p{self.hosts.index(self.host_name(name))}"
 
@@ -100,6 +107,12 @@ class Network(Bench):
             wrap=self.on(name))
         return self.memds[name]
 
+    def restart_memd(self, name, seconds=30):
+        """What was killed returns, and has told the controller that it holds nothing."""
+        log = self.start_memd(name).log
+        until(lambda: re.search(r" lends | registered at ", open(log, encoding="utf-8").read()),
+              f"{name} is registered", seconds)
+
     def kill(self, name):
         self.memds[name].kill()
         self.memds[name].wait()
@@ -128,6 +141,18 @@ class Network(Bench):
         except AssertionError:
             self.tell()
             raise
+
+    def settled(self, what, seconds=60):
+        """Whole, and still so after every program had the time to find a node dead (1.5 s) and its
+        broker to reach a controller (a beat each second, which may take one)."""
+        since, end = None, time.monotonic() + seconds
+        while since is None or time.monotonic() < since + 4:
+            if not self.is_whole():
+                since = None
+            elif since is None:
+                since = time.monotonic()
+            assert time.monotonic() < end, f"never settled: {what}"
+            time.sleep(0.1)
 
     def drain(self, name):
         """Waits until nothing stands there; then the node is as before."""
@@ -158,6 +183,20 @@ class Network(Bench):
                            stdout=stream, stderr=stream)
         p.out = out
         return p
+
+
+def run_two(net, verifying, mib, *options):
+    """Two verifying programs, one of which forks, on hosts of their own; checks that each of them
+    uses memory nodes from its own address."""
+    addresses, programs = [], []
+    for name, size, more in (("client", mib, []), ("other-client", mib // 2, ["fork"])):
+        addresses.append(net.add_host(name))
+        programs.append(net.run_far(name, [verifying, str(size), *more], "--local=8M", *options))
+    for p in programs:
+        ready(p)
+    peers = set().union(*(net.peers_of(name) for name in net.nodes))
+    assert len(set(addresses)) == 2 and set(addresses) <= peers, (addresses, peers)
+    return programs
 
 
 def said(p):
