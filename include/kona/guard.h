@@ -36,8 +36,11 @@ extern "C" {
 #endif
 
 enum {
-	KONA_GUARD_SLOTS = 16, /* 0 .. 7 for compiled code; the rest for the runtime's own copies */
+	KONA_GUARD_SLOTS =
+		16, /* 0 .. 12 for compiled code; the rest for the runtime's own copies */
 };
+
+#define KONA_GUARD_NO_PAGE (~(uintptr_t)0) /* a slot that is not in use */
 
 /* Bits of a page-table entry (src/runtime/pagetable.h). */
 #define KONA_GUARD_RESIDENT UINT64_C(0x8)
@@ -46,11 +49,11 @@ enum {
 /* What a thread knows of VFMem, and what it is using. Thread-local, but for the slots, which the
  * evictor reads. */
 struct kona_guard {
-	uintptr_t base;	       /* of VFMem */
+	uintptr_t bias;	       /* minus the address of VFMem: p + bias is the place of p in it */
 	uintptr_t size_bytes;  /* of VFMem; 0: all is ordinary memory to this thread */
-	const uint64_t *table; /* entry of the page at a: table[a >> 12]. Biased, so that it is */
+	const uint64_t *table; /* entry of the page at a place: table[place >> 12] */
 	unsigned char *dirty;  /* mark of the line at local address a: dirty[a >> 6]. Biased */
-	uintptr_t slots[KONA_GUARD_SLOTS]; /* address >> 12 of pages in use, or 0 */
+	uintptr_t slots[KONA_GUARD_SLOTS]; /* place >> 12 of pages in use, or NO_PAGE */
 };
 
 #define KONA_GUARD_API __attribute__((visibility("default")))
@@ -83,13 +86,14 @@ static inline int kona_guard_within(const void *p, size_t size_bytes)
 /* The address is in VFMem. */
 static inline int kona_guard_is_far(const void *p)
 {
-	return (uintptr_t)p - kona_guard_self.base < kona_guard_self.size_bytes;
+	return (uintptr_t)p + kona_guard_self.bias < kona_guard_self.size_bytes;
 }
 
-/* Where the page of a far address is: to be added to it. */
-static inline uintptr_t kona_guard_delta(const void *p, unsigned slot)
+/* Where the page of the far address p is: to be added to it. page: p's place >> 12. table: what the
+ * view says, when it has been read. */
+static inline uintptr_t kona_guard_delta_in(const uint64_t *table, const void *p, uintptr_t page,
+					    unsigned slot)
 {
-	uintptr_t page = (uintptr_t)p >> 12;
 	uint64_t entry;
 
 	/* GU-1: store then load, unfenced; pairs with the membarrier in kona_hazard_collect(). */
@@ -97,11 +101,16 @@ static inline uintptr_t kona_guard_delta(const void *p, unsigned slot)
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	/* PT-1: acquire, pairs with the release in kona_pt_settle(). */
 	while (__builtin_expect(
-		!((entry = __atomic_load_n(&kona_guard_self.table[page], __ATOMIC_ACQUIRE)) &
-		  KONA_GUARD_RESIDENT),
+		!((entry = __atomic_load_n(&table[page], __ATOMIC_ACQUIRE)) & KONA_GUARD_RESIDENT),
 		0))
 		kona_guard_miss(p);
 	return (uintptr_t)(entry & KONA_GUARD_DELTA);
+}
+
+static inline uintptr_t kona_guard_delta(const void *p, unsigned slot)
+{
+	return kona_guard_delta_in(kona_guard_self.table, p,
+				   ((uintptr_t)p + kona_guard_self.bias) >> 12, slot);
 }
 
 /* Marks the line at a translated address, of VFMem, as dirty. */

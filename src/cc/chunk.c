@@ -231,7 +231,7 @@ static void fill_start(struct chunk *chunk, LLVMValueRef *ret_steps)
 		args[0] = s->address;
 		args[1] = kona_opt_number(opt, s->stride);
 		args[2] = steps;
-		args[3] = LLVMBuildLoad2(builder, opt->i64, chunk->f->base, "");
+		args[3] = LLVMBuildLoad2(builder, opt->i64, chunk->f->bias, "");
 		args[4] = LLVMBuildLoad2(builder, opt->i64, chunk->f->size, "");
 		steps = kona_opt_call(opt, KONA_OPT_STEPS, args, 5);
 	}
@@ -240,7 +240,7 @@ static void fill_start(struct chunk *chunk, LLVMValueRef *ret_steps)
 		LLVMValueRef args[] = {s->address, NULL, kona_opt_number(opt, s->stride),
 				       kona_opt_number(opt, (int64_t)s->store_bytes), steps};
 
-		s->delta = args[1] = kona_opt_translate_anew(chunk->f, s->address, i);
+		s->delta = args[1] = kona_opt_distance(chunk->f, s->address, i);
 		if (s->store_bytes)
 			kona_opt_call(opt, KONA_OPT_MARK_STEPS, args, 5);
 	}

@@ -6,7 +6,7 @@
  * Blocks are visited such that a block with one predecessor follows it, and starts with what is
  * known there. The view (where VFMem is) is read into two variables at the entry and after each
  * call, for a call may be the one that starts the runtime, or a fork; the optimiser makes
- * registers of them.
+ * registers of them. (The table only where there are loops, which need it more than once.)
  *
  * State: struct kona_opt_function. Cannot fail.
  */
@@ -54,20 +54,19 @@ static LLVMValueRef bounce_of(struct kona_opt_function *f, int stores)
 
 static LLVMValueRef through_bounce(struct kona_opt_function *f,
 				   const struct kona_opt_access *access, LLVMValueRef address,
-				   LLVMValueRef delta)
+				   struct kona_opt_place place)
 {
 	struct kona_opt *opt = f->opt;
-	LLVMValueRef bounce = bounce_of(f, access->stores);
-	LLVMValueRef args[] = {address, delta, kona_opt_number(opt, (int64_t)access->bytes),
-			       bounce};
-	LLVMValueRef used;
+	LLVMValueRef bounce = bounce_of(f, access->stores), used;
+	LLVMValueRef bytes = kona_opt_number(opt, (int64_t)access->bytes);
 
 	if (!access->stores)
-		return kona_opt_call(opt, KONA_OPT_LOAD_SPAN, args, 4);
-	used = kona_opt_call(opt, KONA_OPT_STORE_SPAN, args, 4);
-	args[1] = used;
+		return kona_opt_call(opt, KONA_OPT_LOAD_SPAN,
+				     (LLVMValueRef[]){address, place.local, bytes, bounce}, 4);
+	used = kona_opt_call(opt, KONA_OPT_STORE_SPAN,
+			     (LLVMValueRef[]){place.local, place.delta, bytes, bounce}, 4);
 	kona_opt_build_before(opt, LLVMGetNextInstruction(access->instruction));
-	kona_opt_call(opt, KONA_OPT_STORE_DONE, args, 4);
+	kona_opt_call(opt, KONA_OPT_STORE_DONE, (LLVMValueRef[]){address, used, bytes, bounce}, 4);
 	kona_opt_build_before(opt, access->instruction);
 	return used;
 }
@@ -76,27 +75,25 @@ void kona_opt_guard_access(struct kona_opt_function *f, const struct kona_opt_ac
 			   unsigned once)
 {
 	struct kona_opt *opt = f->opt;
-	LLVMValueRef pointer = LLVMGetOperand(access->instruction, access->operand);
-	/* An aligned access of no more than its alignment cannot leave its page, nor its line. */
-	int contained = access->bytes <= access->align_bytes;
-	LLVMValueRef address, delta;
+	LLVMValueRef address;
+	struct kona_opt_place place;
 
 	kona_opt_build_before(opt, access->instruction);
-	address = byte_pointer(opt, pointer);
-	delta = kona_opt_translate(f, pointer, address, contained ? access->bytes : 1, once);
-	if (contained) {
-		LLVMValueRef args[] = {address, delta};
-
-		if (access->stores)
-			kona_opt_call(opt, KONA_OPT_MARK, args, 2);
-		replace(opt, access, moved(opt, address, delta));
+	address = byte_pointer(opt, LLVMGetOperand(access->instruction, access->operand));
+	place = kona_opt_translate(f, access, address, once);
+	if (kona_opt_is_contained(access)) {
+		if (access->stores && !place.marked)
+			kona_opt_call(opt, KONA_OPT_MARK,
+				      (LLVMValueRef[]){place.local, place.delta}, 2);
+		replace(opt, access, place.local);
 	} else if (access->whole) {
-		LLVMValueRef args[] = {address, delta, kona_opt_number(opt, (int64_t)access->bytes),
+		LLVMValueRef args[] = {address, place.local, place.delta,
+				       kona_opt_number(opt, (int64_t)access->bytes),
 				       LLVMConstInt(opt->i32, (unsigned)access->stores, 0)};
 
-		replace(opt, access, kona_opt_call(opt, KONA_OPT_WHOLE_SPAN, args, 4));
+		replace(opt, access, kona_opt_call(opt, KONA_OPT_WHOLE_SPAN, args, 5));
 	} else {
-		replace(opt, access, through_bounce(f, access, address, delta));
+		replace(opt, access, through_bounce(f, access, address, place));
 	}
 }
 
@@ -159,7 +156,7 @@ static int is_guard_call(LLVMValueRef instruction)
 	       !strncmp(LLVMGetValueName2(callee, &length), "kona_cc_g_", 10);
 }
 
-static int ends_translations(LLVMValueRef instruction)
+int kona_opt_ends_translations(LLVMValueRef instruction)
 {
 	LLVMValueRef callee;
 
@@ -186,7 +183,7 @@ static void visit_block(struct kona_opt_function *f, LLVMBasicBlockRef block)
 			kona_opt_guard_call(f, i);
 		else if (kona_opt_describe(f->opt, i, &access))
 			kona_opt_guard_access(f, &access, KONA_CC_SLOT_ONCE);
-		if (ends_translations(i))
+		if (kona_opt_ends_translations(i))
 			f->now = (struct kona_opt_state){0};
 	}
 }
@@ -196,8 +193,10 @@ static void read_view(struct kona_opt_function *f)
 {
 	struct kona_opt *opt = f->opt;
 
-	LLVMBuildStore(opt->builder, kona_opt_call(opt, KONA_OPT_BASE, NULL, 0), f->base);
+	LLVMBuildStore(opt->builder, kona_opt_call(opt, KONA_OPT_BIAS, NULL, 0), f->bias);
 	LLVMBuildStore(opt->builder, kona_opt_call(opt, KONA_OPT_SIZE, NULL, 0), f->size);
+	if (f->table)
+		LLVMBuildStore(opt->builder, kona_opt_call(opt, KONA_OPT_TABLE, NULL, 0), f->table);
 }
 
 static LLVMValueRef first_after_phis(LLVMBasicBlockRef block)
@@ -240,6 +239,19 @@ static void read_view_after_calls(struct kona_opt_function *f, LLVMBasicBlockRef
 	}
 }
 
+static int has_loops(LLVMValueRef function)
+{
+	struct kona_opt_cfg cfg;
+	int found = 0;
+
+	kona_opt_cfg_make(&cfg, function);
+	for (int i = 0; i < cfg.count; i++)
+		for (int e = 0; e < cfg.blocks[i].before_count; e++)
+			found |= cfg.blocks[i].before[e] >= i;
+	kona_opt_cfg_free(&cfg);
+	return found;
+}
+
 /* The variables, at the entry. */
 static void open_function(struct kona_opt_function *f)
 {
@@ -249,9 +261,12 @@ static void open_function(struct kona_opt_function *f)
 		LLVMArrayType(LLVMInt8TypeInContext(opt->context), (unsigned)f->bounce_bytes);
 
 	kona_opt_build_before(opt, first);
-	f->base = LLVMBuildAlloca(opt->builder, opt->i64, "");
+	f->bias = LLVMBuildAlloca(opt->builder, opt->i64, "");
 	f->size = LLVMBuildAlloca(opt->builder, opt->i64, "");
-	f->place = LLVMBuildAlloca(opt->builder, opt->i64, "");
+	if (has_loops(f->function))
+		f->table = LLVMBuildAlloca(opt->builder, LLVMPointerType(opt->i64, 0), "");
+	f->elsewhere = LLVMBuildAlloca(opt->builder, opt->i64, "");
+	f->distance = LLVMBuildAlloca(opt->builder, opt->i64, "");
 	for (int i = 0; i < 2; i++) {
 		f->bounce[i] = LLVMBuildAlloca(opt->builder, bytes, "");
 		LLVMSetAlignment(f->bounce[i], 64);

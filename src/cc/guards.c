@@ -3,9 +3,12 @@
  * The guards that kona-opt inserts, as bitcode: include/kona/guard.h, cut into the pieces that the
  * rewriter shares between accesses. All are inlined; their names end here.
  *
- * `base` and `size` are the caller's copies of the view's fields, loaded anew after each call.
+ * `bias`, `size` and `table` are the caller's copies of the view's fields, loaded anew after each
+ * call; `lazy`: the table is not, it is loaded where it is needed.
  * A translation is a distance d: the byte of p is at p + d, d is 0 for memory that needs none (and
- * for pages in place, whose dirty lines the fault path finds).
+ * for pages in place, whose dirty lines the fault path finds). Functions that return the place
+ * p + d say d by way of memory, which is a register once they are inlined: who needs one of the two
+ * need not keep the other.
  */
 #include "cc/guards.h"
 #define KONA_GUARD_BOUND_NOW /* kona-cc.c: -z now */
@@ -20,9 +23,9 @@ enum {
 	LINE_BYTES = 64,
 };
 
-GUARD uintptr_t kona_cc_g_base(void)
+GUARD uintptr_t kona_cc_g_bias(void)
 {
-	return kona_guard_self.base;
+	return kona_guard_self.bias;
 }
 
 GUARD uintptr_t kona_cc_g_size(void)
@@ -30,66 +33,94 @@ GUARD uintptr_t kona_cc_g_size(void)
 	return kona_guard_self.size_bytes;
 }
 
-/* Translates for as long as `slot` is not used again. */
-GUARD uintptr_t kona_cc_g_delta(const char *p, uintptr_t base, uintptr_t size, unsigned slot)
+GUARD const uint64_t *kona_cc_g_table(void)
 {
-	if ((uintptr_t)p - base >= size)
+	return kona_guard_self.table;
+}
+
+/* Translates for as long as `slot` is not used again. */
+GUARD uintptr_t kona_cc_g_delta(const char *p, uintptr_t bias, uintptr_t size,
+				const uint64_t *table, int lazy, unsigned slot)
+{
+	uintptr_t place = (uintptr_t)p + bias;
+
+	if (place >= size)
 		return 0;
-	return kona_guard_delta(p, slot);
+	return kona_guard_delta_in(lazy ? kona_guard_self.table : table, p, place >> 12, slot);
+}
+
+/* The same, and marks the line of p, whose byte is to be stored, if `stores`. */
+GUARD char *kona_cc_g_translate(char *p, uintptr_t bias, uintptr_t size, const uint64_t *table,
+				int lazy, unsigned slot, int stores, uintptr_t *ret_d)
+{
+	uintptr_t place = (uintptr_t)p + bias, d = 0;
+	char *local = p;
+
+	if (place < size) {
+		d = kona_guard_delta_in(lazy ? kona_guard_self.table : table, p, place >> 12, slot);
+		local = p + d;
+		if (stores)
+			kona_guard_mark(local);
+	}
+	*ret_d = d;
+	return local;
 }
 
 /*
- * Translates p = q + offset by what is known of q, if all of its `bytes` are in the page of q.
- * Otherwise in `slot`, which is for such cases: good for this access only. That is not inlined: it
- * is rare, and there are many. Its result comes by way of memory, `place`.
+ * Translates p = q + offset by what is known of q (its place, `local`, and d), if all of its
+ * `bytes` are in the page of q. Otherwise in `slot`, which is for such cases: good for this access
+ * only. That is not inlined: it is rare, and there are many. Its result comes by way of memory,
+ * `elsewhere`.
  */
-GUARD uintptr_t kona_cc_g_again(const char *p, const char *q, uintptr_t d, long offset, long bytes,
-				unsigned slot, uintptr_t *place)
+GUARD char *kona_cc_g_again(char *p, char *local, uintptr_t d, long offset, long bytes,
+			    unsigned slot, uintptr_t *elsewhere, uintptr_t *ret_d)
 {
-	if (RARELY(((uintptr_t)q & PAGE_MASK) + (uintptr_t)offset > 4096 - (uintptr_t)bytes)) {
-		kona_cc_elsewhere(p, slot, place);
-		return *place;
+	if (RARELY(((uintptr_t)local & PAGE_MASK) + (uintptr_t)offset > 4096 - (uintptr_t)bytes)) {
+		kona_cc_elsewhere(p, slot, elsewhere);
+		*ret_d = *elsewhere;
+		return p + *elsewhere;
 	}
-	return d;
+	*ret_d = d;
+	return local + offset;
 }
 
-/* Before a store that stays in one line. */
-GUARD void kona_cc_g_mark(char *p, uintptr_t d)
+/* Before a store that stays in one line, of memory that is translated by d. */
+GUARD void kona_cc_g_mark(char *local, uintptr_t d)
 {
 	if (d)
-		kona_guard_mark(p + d);
+		kona_guard_mark(local);
 }
 
 /* Before a store of up to a page, inside one page. */
-GUARD void kona_cc_g_mark_span(char *p, uintptr_t d, long bytes)
+GUARD void kona_cc_g_mark_span(char *local, uintptr_t d, long bytes)
 {
 	if (!d)
 		return;
 	for (long at = 0; at < bytes; at += LINE_BYTES)
-		kona_guard_mark(p + d + at);
-	kona_guard_mark(p + d + bytes - 1);
+		kona_guard_mark(local + at);
+	kona_guard_mark(local + bytes - 1);
 }
 
 /*
- * The place from which an access of `bytes` at p may be loaded, when its first byte is translated
- * by d: `bounce`, filled, if it leaves the page.
+ * The place from which an access of `bytes` at p may be loaded, when its first byte is at `local`:
+ * `bounce`, filled, if it leaves the page.
  */
-GUARD const char *kona_cc_g_load_span(const char *p, uintptr_t d, long bytes, char *bounce)
+GUARD const char *kona_cc_g_load_span(const char *p, const char *local, long bytes, char *bounce)
 {
-	if (RARELY(((uintptr_t)p & PAGE_MASK) > 4096 - (uintptr_t)bytes)) {
+	if (RARELY(((uintptr_t)local & PAGE_MASK) > 4096 - (uintptr_t)bytes)) {
 		kona_cc_straddle_load(bounce, p, (unsigned long)bytes);
 		return bounce;
 	}
-	return p + d;
+	return local;
 }
 
 /* The same for a store; kona_cc_g_store_done() takes what is in `bounce` to its place. */
-GUARD char *kona_cc_g_store_span(char *p, uintptr_t d, long bytes, char *bounce)
+GUARD char *kona_cc_g_store_span(char *local, uintptr_t d, long bytes, char *bounce)
 {
-	if (RARELY(((uintptr_t)p & PAGE_MASK) > 4096 - (uintptr_t)bytes))
+	if (RARELY(((uintptr_t)local & PAGE_MASK) > 4096 - (uintptr_t)bytes))
 		return bounce;
-	kona_cc_g_mark_span(p, d, bytes);
-	return p + d;
+	kona_cc_g_mark_span(local, d, bytes);
+	return local;
 }
 
 GUARD void kona_cc_g_store_done(char *p, char *used, long bytes, char *bounce)
@@ -102,26 +133,26 @@ GUARD void kona_cc_g_store_done(char *p, char *used, long bytes, char *bounce)
  * For what cannot go through a bounce buffer: atomic and masked accesses. Across pages they use the
  * address itself, and the fault path.
  */
-GUARD char *kona_cc_g_whole_span(char *p, uintptr_t d, long bytes, int stores)
+GUARD char *kona_cc_g_whole_span(char *p, char *local, uintptr_t d, long bytes, int stores)
 {
 	if (RARELY(((uintptr_t)p & PAGE_MASK) > 4096 - (uintptr_t)bytes))
 		return p;
 	if (stores)
-		kona_cc_g_mark_span(p, d, bytes);
-	return p + d;
+		kona_cc_g_mark_span(local, d, bytes);
+	return local;
 }
 
 /*
  * How many of `count` steps of a loop stay in the page of p, which moves by `step` and is aligned
  * such that no access leaves the page halfway. Ordinary memory has no such bounds.
  */
-GUARD unsigned long kona_cc_g_steps(const char *p, long step, unsigned long count, uintptr_t base,
+GUARD unsigned long kona_cc_g_steps(const char *p, long step, unsigned long count, uintptr_t bias,
 				    uintptr_t size)
 {
 	uintptr_t offset = (uintptr_t)p & PAGE_MASK, room;
 	unsigned long steps;
 
-	if ((uintptr_t)p - base >= size)
+	if ((uintptr_t)p + bias >= size)
 		return count;
 	room = step > 0 ? PAGE_MASK - offset : offset;
 	steps = room / (uintptr_t)(step > 0 ? step : -step) + 1;

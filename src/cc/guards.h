@@ -3,15 +3,15 @@
  * What the three parts of kona-cc agree on: the guards that kona-opt inserts (guards.c), kona-opt
  * itself, and the library that guarded programs link (straddle.c, copy.c, ...).
  *
- * The slots of compiled code, 0 to 7: 0 to 5 hold translations that are shared between accesses.
+ * The slots of compiled code: the first hold translations that are shared between accesses.
  */
 #ifndef KONA_CC_GUARDS_H
 #define KONA_CC_GUARDS_H
 
 enum {
-	KONA_CC_SLOTS_SHARED = 6,
-	KONA_CC_SLOT_ONCE = 6,	/* an access by itself */
-	KONA_CC_SLOT_OTHER = 7, /* the second pointer of such an access */
+	KONA_CC_SLOTS_SHARED = 8,
+	KONA_CC_SLOT_ONCE = 8,	/* an access by itself */
+	KONA_CC_SLOT_OTHER = 9, /* the second pointer of such an access */
 };
 
 /*
@@ -20,12 +20,14 @@ enum {
  * compiled code only.
  */
 #ifdef __clang__
+#pragma GCC visibility push(hidden)
 __attribute__((preserve_most)) void kona_cc_straddle_load(void *to, const void *from,
 							  unsigned long size_bytes);
 __attribute__((preserve_most)) void kona_cc_straddle_store(void *to, const void *from,
 							   unsigned long size_bytes);
 __attribute__((preserve_most)) void kona_cc_elsewhere(const void *p, unsigned slot,
 						      __UINTPTR_TYPE__ *ret_delta);
+#pragma GCC visibility pop
 #endif
 
 #endif

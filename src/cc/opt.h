@@ -19,9 +19,11 @@
 
 /* The functions of guards.c. */
 enum kona_opt_guard {
-	KONA_OPT_BASE,
+	KONA_OPT_BIAS,
 	KONA_OPT_SIZE,
+	KONA_OPT_TABLE,
 	KONA_OPT_DELTA,
+	KONA_OPT_TRANSLATE,
 	KONA_OPT_AGAIN,
 	KONA_OPT_MARK,
 	KONA_OPT_MARK_SPAN,
@@ -47,11 +49,20 @@ struct kona_opt {
 
 /* A translation that later accesses may share. */
 struct kona_opt_known {
-	LLVMValueRef base; /* NULL: the slot is free */
-	int64_t offset;	   /* the translated address is base + offset */
-	LLVMValueRef address;
+	LLVMValueRef base;  /* NULL: the slot is free */
+	int64_t offset;	    /* the translated address is base + offset */
+	LLVMValueRef local; /* that address, translated */
 	LLVMValueRef delta;
-	unsigned used; /* when, for finding the oldest */
+	uint64_t bytes;	 /* from there on, these are in the page */
+	uint64_t marked; /* from there on, these are marked */
+	unsigned used;	 /* when, for finding the oldest */
+};
+
+/* What kona_opt_translate() finds: the place of an access. */
+struct kona_opt_place {
+	LLVMValueRef local;
+	LLVMValueRef delta;
+	int marked; /* the access need not mark it */
 };
 
 /* What is known at a point of the function: one entry for each shared slot. */
@@ -63,8 +74,10 @@ struct kona_opt_state {
 struct kona_opt_function {
 	struct kona_opt *opt;
 	LLVMValueRef function;
-	LLVMValueRef base, size;    /* variables: the view */
-	LLVMValueRef place;	    /* variable: a translation that was not inlined */
+	LLVMValueRef bias, size;    /* variables: the view */
+	LLVMValueRef table;	    /* of the view, too; NULL: is loaded where it is needed */
+	LLVMValueRef elsewhere;	    /* variable: a translation that was not inlined */
+	LLVMValueRef distance;	    /* variable: the second result of a guard */
 	LLVMValueRef bounce[2];	    /* arrays of bytes: of loads, of stores */
 	uint64_t bounce_bytes;	    /* room for the largest access of the function */
 	struct kona_opt_state now;  /* at the instruction that is being visited */
@@ -121,14 +134,23 @@ void kona_opt_guard_call(struct kona_opt_function *f, LLVMValueRef call);
 /* calls.c: calls to the C library that move memory go to our versions. */
 void kona_opt_rename_library(struct kona_opt *opt);
 
-/* share.c: the distance by which `pointer` is translated; `address` is the same as a byte pointer.
- * Good for `bytes` from there on. */
-LLVMValueRef kona_opt_translate(struct kona_opt_function *f, LLVMValueRef pointer,
-				LLVMValueRef address, uint64_t bytes, unsigned once);
+/* share.c: where the access finds its memory; `address` is its pointer, of bytes. Good for its
+ * first byte, and for all when it cannot leave its line. */
+struct kona_opt_place kona_opt_translate(struct kona_opt_function *f,
+					 const struct kona_opt_access *access, LLVMValueRef address,
+					 unsigned once);
 
-/* share.c: translates a byte pointer in the given slot. */
-LLVMValueRef kona_opt_translate_anew(struct kona_opt_function *f, LLVMValueRef address,
-				     unsigned slot);
+/* share.c: the distance by which a byte pointer is translated, in the given slot. */
+LLVMValueRef kona_opt_distance(struct kona_opt_function *f, LLVMValueRef address, unsigned slot);
+
+/* An aligned access of no more than its alignment cannot leave its page, nor its line. */
+static inline int kona_opt_is_contained(const struct kona_opt_access *access)
+{
+	return access->bytes <= access->align_bytes;
+}
+
+/* guard.c: a call after which no translation is good. */
+int kona_opt_ends_translations(LLVMValueRef instruction);
 
 /* opt.c: links the functions of a file into the module, and finds them by their names. */
 void kona_opt_link(struct kona_opt *opt, const char *path, const char *const *names, int count,

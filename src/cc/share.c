@@ -11,6 +11,7 @@
 
 enum {
 	SPAN_BYTES = 256, /* farther apart, two addresses seldom share a page */
+	FORESIGHT = 100,  /* instructions */
 };
 
 /* The bytes by which a getelementptr with constant indices moves; 0 when some are not constant. */
@@ -63,13 +64,28 @@ static LLVMValueRef view(struct kona_opt_function *f, LLVMValueRef variable)
 	return LLVMBuildLoad2(f->opt->builder, f->opt->i64, variable, "");
 }
 
-LLVMValueRef kona_opt_translate_anew(struct kona_opt_function *f, LLVMValueRef address,
-				     unsigned slot)
+static LLVMValueRef view_table(struct kona_opt_function *f)
 {
-	LLVMValueRef args[] = {address, view(f, f->base), view(f, f->size),
-			       LLVMConstInt(f->opt->i32, slot, 0)};
+	LLVMTypeRef type = LLVMPointerType(f->opt->i64, 0);
 
-	return kona_opt_call(f->opt, KONA_OPT_DELTA, args, 4);
+	return f->table ? LLVMBuildLoad2(f->opt->builder, type, f->table, "") : LLVMConstNull(type);
+}
+
+static LLVMValueRef number32(struct kona_opt *opt, unsigned number)
+{
+	return LLVMConstInt(opt->i32, number, 0);
+}
+
+LLVMValueRef kona_opt_distance(struct kona_opt_function *f, LLVMValueRef address, unsigned slot)
+{
+	LLVMValueRef args[] = {address,
+			       view(f, f->bias),
+			       view(f, f->size),
+			       view_table(f),
+			       number32(f->opt, !f->table),
+			       number32(f->opt, slot)};
+
+	return kona_opt_call(f->opt, KONA_OPT_DELTA, args, 6);
 }
 
 static struct kona_opt_known *find(struct kona_opt_state *state, LLVMValueRef base, int64_t offset)
@@ -94,36 +110,97 @@ static unsigned oldest(const struct kona_opt_state *state, unsigned first)
 	return slot;
 }
 
-LLVMValueRef kona_opt_translate(struct kona_opt_function *f, LLVMValueRef pointer,
-				LLVMValueRef address, uint64_t bytes, unsigned once)
+/* The `bytes` from `offset` on are among the first `most` of what is known. */
+static int covers(const struct kona_opt_known *known, uint64_t most, int64_t offset, uint64_t bytes)
+{
+	return offset >= known->offset && (uint64_t)(offset - known->offset) + bytes <= most;
+}
+
+/* By a translation of the same base nearby. */
+static struct kona_opt_place translate_again(struct kona_opt_function *f,
+					     struct kona_opt_known *known, LLVMValueRef address,
+					     int64_t offset, uint64_t bytes, unsigned once)
+{
+	struct kona_opt *opt = f->opt;
+	struct kona_opt_place place = {.delta = known->delta,
+				       .marked = covers(known, known->marked, offset, bytes)};
+	LLVMValueRef distance = kona_opt_number(opt, offset - known->offset);
+	LLVMValueRef args[] = {address,
+			       known->local,
+			       known->delta,
+			       distance,
+			       kona_opt_number(opt, (int64_t)bytes),
+			       number32(opt, once),
+			       f->elsewhere,
+			       f->distance};
+
+	known->used = ++f->now.clock;
+	if (covers(known, known->bytes, offset, bytes)) {
+		place.local = LLVMBuildGEP2(opt->builder, LLVMInt8TypeInContext(opt->context),
+					    known->local, &distance, 1, "");
+		return place;
+	}
+	place.local = kona_opt_call(opt, KONA_OPT_AGAIN, args, 8);
+	place.delta = view(f, f->distance);
+	return place;
+}
+
+/* A contained store to where `access` loads, or loads and stores, is certain to follow: then the
+ * line is marked at once, where it is known to be far. */
+static int store_follows(struct kona_opt_function *f, const struct kona_opt_access *access,
+			 LLVMValueRef base, int64_t offset)
+{
+	unsigned left = FORESIGHT;
+	struct kona_opt_access later;
+	int64_t later_offset;
+
+	for (LLVMValueRef i = LLVMGetNextInstruction(access->instruction); i && left--;
+	     i = LLVMGetNextInstruction(i)) {
+		if (kona_opt_ends_translations(i))
+			return 0;
+		if (!LLVMIsAStoreInst(i) || !kona_opt_describe(f->opt, i, &later))
+			continue;
+		if (base_of(f->opt, LLVMGetOperand(i, 1), &later_offset) == base &&
+		    later_offset == offset && later.bytes <= access->bytes &&
+		    kona_opt_is_contained(&later))
+			return 1;
+	}
+	return 0;
+}
+
+struct kona_opt_place kona_opt_translate(struct kona_opt_function *f,
+					 const struct kona_opt_access *access, LLVMValueRef address,
+					 unsigned once)
 {
 	struct kona_opt *opt = f->opt;
 	struct kona_opt_state *state = &f->now;
+	int contained = kona_opt_is_contained(access), stores;
 	int64_t offset;
-	LLVMValueRef base = base_of(opt, pointer, &offset);
+	uint64_t bytes = contained ? access->bytes : 1;
+	LLVMValueRef base =
+		base_of(opt, LLVMGetOperand(access->instruction, access->operand), &offset);
 	struct kona_opt_known *known = find(state, base, offset);
+	struct kona_opt_place place;
 	unsigned slot;
 
-	if (known) {
-		LLVMValueRef args[] = {address,
-				       known->address,
-				       known->delta,
-				       kona_opt_number(opt, offset - known->offset),
-				       kona_opt_number(opt, (int64_t)bytes),
-				       LLVMConstInt(opt->i32, once, 0),
-				       f->place};
-
-		known->used = ++state->clock;
-		if (offset == known->offset && bytes == 1)
-			return known->delta;
-		return kona_opt_call(opt, KONA_OPT_AGAIN, args, 7);
-	}
+	if (known)
+		return translate_again(f, known, address, offset, bytes, once);
 	slot = oldest(state, f->first_slot);
-	state->slots[slot] =
-		(struct kona_opt_known){.base = base,
-					.offset = offset,
-					.address = address,
-					.delta = kona_opt_translate_anew(f, address, slot),
-					.used = ++state->clock};
-	return state->slots[slot].delta;
+	stores = contained && (access->stores || store_follows(f, access, base, offset));
+	place.local = kona_opt_call(opt, KONA_OPT_TRANSLATE,
+				    (LLVMValueRef[]){address, view(f, f->bias), view(f, f->size),
+						     view_table(f), number32(opt, !f->table),
+						     number32(opt, slot),
+						     number32(opt, (unsigned)stores), f->distance},
+				    8);
+	place.delta = view(f, f->distance);
+	place.marked = stores;
+	state->slots[slot] = (struct kona_opt_known){.base = base,
+						     .offset = offset,
+						     .local = place.local,
+						     .delta = place.delta,
+						     .bytes = bytes,
+						     .marked = stores ? bytes : 0,
+						     .used = ++state->clock};
+	return place;
 }

@@ -67,8 +67,10 @@ void kona_hazard_enter(struct kona_space *space)
 	if (entered)
 		return;
 	self = (struct kona_hazard){.guard = guard, .size_bytes = space->pages * KONA_PAGE_BYTES};
-	guard->base = (uintptr_t)space->base;
-	guard->table = space->pt.entries - ((uintptr_t)space->base >> KONA_PAGE_SHIFT);
+	guard->bias = -(uintptr_t)space->base;
+	guard->table = space->pt.entries;
+	memset(guard->slots, 0xff, sizeof(guard->slots)); /* KONA_GUARD_NO_PAGE */
+	memset(self.saved, 0xff, sizeof(self.saved));
 	guard->dirty = space->line_marks - ((uintptr_t)space->base / KONA_LINE_BYTES);
 	pthread_mutex_lock(&registry.lock);
 	prepare_barrier_locked();
@@ -109,24 +111,22 @@ struct kona_hazard *kona_hazard_self(void)
 
 /* --- the walk ----------------------------------------------------------------------------------*/
 
-static void hold(struct kona_held *held, const uintptr_t *slots, uintptr_t first_page)
+static void hold(struct kona_held *held, const uintptr_t *slots)
 {
 	for (int i = 0; i < KONA_GUARD_SLOTS; i++) {
 		/* GU-1: acquire, for the slots are looked at in order (hazard.h). */
-		uintptr_t slot = kona_load_acquire(&slots[i]);
+		uintptr_t page = kona_load_acquire(&slots[i]);
 		uint64_t bit;
 
-		if (!slot)
+		if (page == KONA_GUARD_NO_PAGE)
 			continue;
-		bit = kona_held_bit(slot - first_page);
+		bit = kona_held_bit(page);
 		held->bits[bit / 64] |= UINT64_C(1) << bit % 64;
 	}
 }
 
 void kona_hazard_collect(struct kona_space *space, struct kona_held *held)
 {
-	uintptr_t first_page = (uintptr_t)space->base >> KONA_PAGE_SHIFT;
-
 	memset(held, 0, sizeof(*held));
 	pthread_mutex_lock(&registry.lock);
 	if (registry.threads && !KONA_MUTATED(NO_BARRIER)) {
@@ -135,15 +135,15 @@ void kona_hazard_collect(struct kona_space *space, struct kona_held *held)
 	}
 	for (const struct kona_hazard *thread = registry.threads; thread; thread = thread->next) {
 		for (int i = 0; i < KONA_HAZARD_DEPTH && KONA_MUTATED(SAVED_FIRST); i++)
-			hold(held, thread->saved[i], first_page);
+			hold(held, thread->saved[i]);
 		if (KONA_MUTATED(SAVED_FIRST)) /* long enough for a signal */
 			usleep(50);
 		if (!KONA_MUTATED(NO_SCAN))
-			hold(held, thread->guard->slots, first_page);
+			hold(held, thread->guard->slots);
 		for (int i = 0;
 		     i < KONA_HAZARD_DEPTH && !KONA_MUTATED(NO_SAVED) && !KONA_MUTATED(SAVED_FIRST);
 		     i++)
-			hold(held, thread->saved[i], first_page);
+			hold(held, thread->saved[i]);
 	}
 	pthread_mutex_unlock(&registry.lock);
 }

@@ -89,7 +89,7 @@ static char *frame_at(unsigned frame)
 static int in_a_slot(long page)
 {
 	for (int i = 0; i < KONA_GUARD_SLOTS; i++)
-		if (known->slots[i] == ((uintptr_t)vfmem >> 12) + (uintptr_t)page)
+		if (known->slots[i] == (uintptr_t)page)
 			return 1;
 	return 0;
 }
@@ -258,9 +258,10 @@ static void start(void)
 		page_of_frame[i] = -1;
 	__sigaction(SIGSEGV, &action, NULL);
 	known = &kona_guard_self;
-	kona_guard_self.base = (uintptr_t)vfmem;
+	kona_guard_self.bias = -(uintptr_t)vfmem;
 	kona_guard_self.size_bytes = bytes;
-	kona_guard_self.table = table - ((uintptr_t)vfmem >> 12);
+	kona_guard_self.table = table;
+	memset(kona_guard_self.slots, 0xff, sizeof(kona_guard_self.slots)); /* KONA_GUARD_NO_PAGE */
 	kona_guard_self.dirty = marks - ((uintptr_t)vfmem >> 6);
 }
 
@@ -334,7 +335,7 @@ void kona_guard_read(void *to, const void *from, size_t bytes)
 		n = PAGE - ((uintptr_t)p & (PAGE - 1));
 		if (n > bytes - at)
 			n = bytes - at;
-		memcpy((char *)to + at, kona_guard_load(p, 8), n);
+		memcpy((char *)to + at, kona_guard_load(p, KONA_GUARD_SLOTS - 1), n);
 	}
 }
 
@@ -346,7 +347,7 @@ void kona_guard_write(void *to, const void *from, size_t bytes)
 		n = 64 - ((uintptr_t)p & 63);
 		if (n > bytes - at)
 			n = bytes - at;
-		local = kona_guard_store(p, 9);
+		local = kona_guard_store(p, KONA_GUARD_SLOTS - 2);
 		memcpy(local, (const char *)from + at, n);
 	}
 }

@@ -126,7 +126,7 @@ static void dawdle(uint64_t *random)
 /* As kona_guard_delta(), but the entry is looked at before the slot is published. */
 static uintptr_t mistaken_delta(const void *p, unsigned slot, uint64_t *random)
 {
-	uintptr_t page = (uintptr_t)p >> KONA_PAGE_SHIFT;
+	uintptr_t page = ((uintptr_t)p + kona_guard_self.bias) >> KONA_PAGE_SHIFT;
 	uint64_t entry = __atomic_load_n(&kona_guard_self.table[page], __ATOMIC_ACQUIRE);
 
 	if (next_random(random) % 256 == 0) /* long enough for the page to leave */
@@ -145,7 +145,8 @@ static uintptr_t mistaken_delta(const void *p, unsigned slot, uint64_t *random)
  * barrier comes: to the evictor, the slot holds its old value meanwhile.
  */
 static struct kona_guard *lazy_guards[THREADS];
-static uintptr_t lazy_slots[THREADS][KONA_GUARD_SLOTS]; /* 0: nothing in the buffer. Atomic */
+/* Of a page, its number + 1; 0: nothing is in the buffer. Atomic */
+static uintptr_t lazy_slots[THREADS][KONA_GUARD_SLOTS];
 
 void kona_mutant_barrier(void)
 {
@@ -157,9 +158,10 @@ void kona_mutant_barrier(void)
 			uintptr_t lazy = __atomic_load_n(&lazy_slots[i][k], __ATOMIC_ACQUIRE);
 
 			/* Its thread may have been faster. */
-			if (lazy && lazy != seen)
-				__atomic_compare_exchange_n(&guard->slots[k], &seen, lazy, false,
-							    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+			if (lazy && lazy - 1 != seen)
+				__atomic_compare_exchange_n(&guard->slots[k], &seen, lazy - 1,
+							    false, __ATOMIC_ACQ_REL,
+							    __ATOMIC_ACQUIRE);
 		}
 	}
 }
@@ -168,18 +170,18 @@ static void drain_slots(const struct worker *worker)
 {
 	for (int k = 0; k < KONA_GUARD_SLOTS; k++)
 		if (lazy_slots[worker->number][k]) {
-			__atomic_store_n(&kona_guard_self.slots[k], lazy_slots[worker->number][k],
-					 __ATOMIC_RELEASE);
+			__atomic_store_n(&kona_guard_self.slots[k],
+					 lazy_slots[worker->number][k] - 1, __ATOMIC_RELEASE);
 			__atomic_store_n(&lazy_slots[worker->number][k], 0, __ATOMIC_RELEASE);
 		}
 }
 
 static uintptr_t lazy_delta(const void *p, unsigned slot, uint64_t *random)
 {
-	uintptr_t page = (uintptr_t)p >> KONA_PAGE_SHIFT;
+	uintptr_t page = ((uintptr_t)p + kona_guard_self.bias) >> KONA_PAGE_SHIFT;
 	uint64_t entry;
 
-	__atomic_store_n(&lazy_slots[self->number][slot], page, __ATOMIC_RELAXED);
+	__atomic_store_n(&lazy_slots[self->number][slot], page + 1, __ATOMIC_RELAXED);
 	if (next_random(random) % 16 == 0)
 		drain_slots(self);
 	while (!((entry = __atomic_load_n(&kona_guard_self.table[page], __ATOMIC_ACQUIRE)) &
