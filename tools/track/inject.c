@@ -210,14 +210,13 @@ static int inject(pid_t pid, int *ret_fd, uint64_t *ret_stopped_ns)
 {
 	const struct kona_stopper stopper = {0};
 	struct kona_stop stop = {0};
-	uint64_t address = 0, start;
+	uint64_t address = 0;
 	bool stops = false;
 	pid_t tid = 0;
 	int err = find_instruction(pid, &address);
 
 	if (err)
 		return err;
-	start = kona_now_ns();
 	err = kona_stop_all(&stop, pid, &stopper);
 	if (err)
 		return err;
@@ -227,7 +226,7 @@ static int inject(pid_t pid, int *ret_fd, uint64_t *ret_stopped_ns)
 	kona_stop_release(&stop);
 	if (stops)
 		kill(pid, SIGSTOP);
-	*ret_stopped_ns = kona_now_ns() - start;
+	*ret_stopped_ns = kona_now_ns() - stop.since_ns;
 	kona_stop_free(&stop);
 	return err;
 }

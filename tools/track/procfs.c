@@ -166,6 +166,16 @@ int kona_threads_read(pid_t pid, struct kona_ids *ret_ids)
 	return err;
 }
 
+size_t kona_threads_count(pid_t pid)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	/* Each task is a folder in it, and so a link. */
+	return stat(path, &st) || st.st_nlink < 2 ? 0 : st.st_nlink - 2;
+}
+
 int kona_children_read(pid_t pid, struct kona_ids *ret_ids)
 {
 	struct kona_ids threads = {0};

@@ -48,6 +48,8 @@ void kona_ids_free(struct kona_ids *ids);
 
 /* Threads of a process; its children (of all its threads). Replace what is in the list. */
 KONA_MUST_CHECK int kona_threads_read(pid_t pid, struct kona_ids *ret_ids);
+/* How many threads there are; 0 when the process is gone. */
+size_t kona_threads_count(pid_t pid);
 KONA_MUST_CHECK int kona_children_read(pid_t pid, struct kona_ids *ret_ids);
 
 /* The state letter of a thread ('R', 'S', 'D', 'T', 't', 'Z', 'X'); 0 when it is gone. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Stop: list the threads, seize and interrupt each, wait for all; list again, until a listing shows
- * nobody new (new threads can only come from threads that still run). A thread that does not stop
- * because it is in an uninterruptible sleep (the parent of a vfork, a page fault on slow storage)
- * does not run either: after a while it counts as stopped, and is let go when it wakes.
+ * Stop: list the threads, seize all, interrupt all, wait for each; again, until nobody is new (new
+ * threads can only come from threads that still run). Seized threads run until they are
+ * interrupted, so that a pause with many threads is shorter. A thread that does not stop because it
+ * is in an uninterruptible sleep (the parent of a vfork, a page fault on slow storage) does not run
+ * either: after a while it counts as stopped, and is let go when it wakes.
  */
 #include "stop.h"
 
@@ -52,15 +53,12 @@ static int add_thread(struct kona_stop *stop, pid_t tid)
 }
 
 /* Tasks are listed in the order of their birth, almost always: look where the last one was. */
-static struct kona_stopped_thread *find_thread(struct kona_stop *stop, pid_t tid, size_t hint)
+static bool has_thread(const struct kona_stop *stop, pid_t tid, size_t hint)
 {
-	for (size_t i = 0; i < stop->count; i++) {
-		struct kona_stopped_thread *t = &stop->v[(hint + i) % stop->count];
-
-		if (t->tid == tid)
-			return t;
-	}
-	return NULL;
+	for (size_t i = 0; i < stop->count; i++)
+		if (stop->v[(hint + i) % stop->count].tid == tid)
+			return true;
+	return false;
 }
 
 /* Does this call end with EINTR after a stop, though no handler ran, and wait without limit? */
@@ -103,27 +101,19 @@ static void let_go(pid_t tid, int status)
 	ptrace(PTRACE_DETACH, tid, NULL, (void *)(uintptr_t)(event ? 0 : WSTOPSIG(status)));
 }
 
-/* Takes one wait status in; returns whether there was one. */
-static bool take_status(struct kona_stop *stop, const struct kona_stopper *stopper, size_t *pending)
+/* Has the thread come to a stop, or to its end? Asked by its id, which the kernel looks up; any
+ * child's status it would look for in the list of all. */
+static bool settled(struct kona_stopped_thread *t, const struct kona_stopper *stopper)
 {
-	struct kona_stopped_thread *t;
 	int status;
-	pid_t tid = waitpid(-1, &status, __WALL | WNOHANG);
+	pid_t tid = waitpid(t->tid, &status, __WALL | WNOHANG);
 
-	if (tid <= 0)
+	if (!tid)
 		return false;
-	t = stop ? find_thread(stop, tid, stop->count - *pending) : NULL;
-	if (!t || t->stopped || t->gone) {
-		if (WIFSTOPPED(status))
-			let_go(tid, status);
-		else if (stopper->reaped)
-			stopper->reaped(stopper->reaped_context, tid, status);
-		return true;
-	}
-	(*pending)--;
-	if (!WIFSTOPPED(status)) {
-		t->gone = true; /* ended instead */
-		if (stopper->reaped)
+	if (tid < 0 || !WIFSTOPPED(status)) {
+		/* It has ended instead, or has vanished in another thread's exec. */
+		t->gone = true;
+		if (tid > 0 && stopper->reaped)
 			stopper->reaped(stopper->reaped_context, tid, status);
 		return true;
 	}
@@ -137,24 +127,16 @@ static bool take_status(struct kona_stop *stop, const struct kona_stopper *stopp
 	return true;
 }
 
-/* Looks for threads that will not stop: gone without a word (exec), or asleep in the kernel. */
-static void give_up_on(struct kona_stop *stop, bool asleep, size_t *pending)
+/* Will this thread not stop: gone without a word, or asleep in the kernel? */
+static bool hopeless(const struct kona_stop *stop, const struct kona_stopped_thread *t, bool asleep)
 {
-	for (size_t i = 0; i < stop->count; i++) {
-		struct kona_stopped_thread *t = &stop->v[i];
-		char state;
+	char state = kona_thread_state(stop->pid, t->tid);
 
-		if (t->gone || t->stopped)
-			continue;
-		state = kona_thread_state(stop->pid, t->tid);
-		if (!state || state == 'Z' || state == 'X' || (asleep && state == 'D')) {
-			t->gone = true;
-			(*pending)--;
-		}
-	}
+	return !state || state == 'Z' || state == 'X' || (asleep && state == 'D');
 }
 
-static int wait_for(struct kona_stop *stop, const struct kona_stopper *stopper, size_t pending)
+/* Waits for the threads from the first-th on, one after the other: meanwhile the others stop. */
+static int wait_from(struct kona_stop *stop, size_t first, const struct kona_stopper *stopper)
 {
 	const struct timespec tick = {0, 1000000};
 	uint64_t start = kona_now_ns();
@@ -162,88 +144,101 @@ static int wait_for(struct kona_stop *stop, const struct kona_stopper *stopper, 
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
-	while (pending) {
-		uint64_t waited;
+	for (size_t i = first; i < stop->count; i++) {
+		struct kona_stopped_thread *t = &stop->v[i];
 
-		if (take_status(stop, stopper, &pending))
-			continue;
-		if (stopper->idle)
-			stopper->idle(stopper->idle_context);
-		if (sigtimedwait(&set, NULL, &tick) >= 0)
-			continue;
-		waited = kona_now_ns() - start;
-		if (waited > GIVE_UP_NS)
-			return -ETIMEDOUT;
-		give_up_on(stop, waited > ASLEEP_NS, &pending);
+		while (!t->gone && !settled(t, stopper)) {
+			uint64_t waited;
+
+			if (stopper->idle)
+				stopper->idle(stopper->idle_context);
+			if (sigtimedwait(&set, NULL, &tick) >= 0)
+				continue;
+			waited = kona_now_ns() - start;
+			if (waited > GIVE_UP_NS)
+				return -ETIMEDOUT;
+			t->gone = hopeless(stop, t, waited > ASLEEP_NS);
+		}
 	}
 	return 0;
 }
 
-/* Returns 0: it will stop; -ESRCH: it has ended; -errno. */
-static int interrupt(pid_t pid, pid_t tid)
+/* Returns 0: it can be interrupted; -ESRCH: it has ended; -errno. */
+static int seize(pid_t pid, pid_t tid)
 {
-	if (ptrace(PTRACE_SEIZE, tid, NULL, NULL)) {
-		char state;
+	char state;
 
-		if (errno != EPERM)
-			return -errno;
-		state = kona_thread_state(pid, tid);
-		if (!state || state == 'Z' || state == 'X')
-			return -ESRCH;
-		/* Ours already: it slept through an earlier stop. */
-		if (kona_status_number(tid, "TracerPid:") != getpid())
-			return -EPERM;
-	}
-	ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
-	return 0;
+	if (!ptrace(PTRACE_SEIZE, tid, NULL, NULL))
+		return 0;
+	if (errno != EPERM)
+		return -errno;
+	state = kona_thread_state(pid, tid);
+	if (!state || state == 'Z' || state == 'X')
+		return -ESRCH;
+	/* Ours already: it slept through an earlier stop. */
+	return kona_status_number(tid, "TracerPid:") == getpid() ? 0 : -EPERM;
 }
 
-/* Interrupts the threads that are not in stop yet. */
-static int interrupt_new(struct kona_stop *stop, size_t *ret_pending)
+/* Seizes the threads that are not in stop yet; they go on running. */
+static int seize_new(struct kona_stop *stop)
 {
 	size_t known = stop->count;
-	size_t pending = 0;
-	int err = 0;
 
 	for (size_t i = 0; i < stop->tasks.count; i++) {
 		pid_t tid = stop->tasks.v[i];
+		int err;
 
-		if (known && find_thread(stop, tid, i % known))
+		if (known && has_thread(stop, tid, i % known))
 			continue;
 		err = add_thread(stop, tid);
 		if (err)
-			break;
-		err = interrupt(stop->pid, tid);
-		if (!err) {
-			pending++;
-			continue;
-		}
-		stop->v[stop->count - 1].gone = true;
-		if (err != -ESRCH)
-			break;
-		err = 0;
+			return err;
+		err = seize(stop->pid, tid);
+		stop->v[stop->count - 1].gone = err;
+		if (err && err != -ESRCH)
+			return err;
 	}
-	*ret_pending = pending;
-	return err;
+	return 0;
+}
+
+static void interrupt_from(struct kona_stop *stop, size_t first)
+{
+	if (!stop->since_ns)
+		stop->since_ns = kona_now_ns();
+	for (size_t i = first; i < stop->count; i++)
+		if (!stop->v[i].gone)
+			ptrace(PTRACE_INTERRUPT, stop->v[i].tid, NULL, NULL);
+}
+
+/* Do all threads that there are stand still? Counting them is cheaper than listing them. */
+static bool all_stand(const struct kona_stop *stop)
+{
+	for (size_t i = 0; i < stop->count; i++)
+		if (!stop->v[i].stopped)
+			return false;
+	return kona_threads_count(stop->pid) == stop->count;
 }
 
 static int try_stop(struct kona_stop *stop, pid_t pid, const struct kona_stopper *stopper)
 {
-	size_t before, pending = 0;
+	size_t before;
 	int err, wait_err;
 
 	stop->pid = pid;
 	stop->count = 0;
+	stop->since_ns = 0;
 	do {
 		before = stop->count;
 		err = kona_threads_read(pid, &stop->tasks);
 		if (err)
 			break;
-		err = interrupt_new(stop, &pending);
-		wait_err = wait_for(stop, stopper, pending);
+		err = seize_new(stop);
+		/* Also after a failure: only a thread that stands can be let go. */
+		interrupt_from(stop, before);
+		wait_err = wait_from(stop, before, stopper);
 		if (!err)
 			err = wait_err;
-	} while (!err && stop->count > before);
+	} while (!err && stop->count > before && !all_stand(stop));
 	if (!err) {
 		for (size_t i = 0; i < stop->count; i++)
 			if (stop->v[i].stopped)
@@ -288,8 +283,13 @@ void kona_stop_free(struct kona_stop *stop)
 
 void kona_stop_reap(const struct kona_stopper *stopper)
 {
-	size_t pending = 0;
+	pid_t tid;
+	int status;
 
-	while (take_status(NULL, stopper, &pending))
-		;
+	while ((tid = waitpid(-1, &status, __WALL | WNOHANG)) > 0) {
+		if (WIFSTOPPED(status))
+			let_go(tid, status);
+		else if (stopper->reaped)
+			stopper->reaped(stopper->reaped_context, tid, status);
+	}
 }

@@ -28,6 +28,7 @@ struct kona_stop {
 	pid_t pid;
 	struct kona_stopped_thread *v;
 	size_t count, room;
+	uint64_t since_ns; /* when the first thread was interrupted */
 	struct kona_ids tasks;
 };
 

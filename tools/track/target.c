@@ -102,7 +102,6 @@ int kona_target_edge(struct kona_target *target, enum kona_finding finding,
 {
 	/* A thread that waits for its event to be read cannot stop before it is. */
 	const struct kona_stopper own = {stopper->reaped, stopper->reaped_context, drain, target};
-	uint64_t start;
 	int err;
 
 	if (kona_target_replaced(target))
@@ -118,7 +117,6 @@ int kona_target_edge(struct kona_target *target, enum kona_finding finding,
 	if (err)
 		return err;
 	kona_crew_hurry(true);
-	start = kona_now_ns();
 	err = kona_stop_all(&target->stop, target->pid, &own);
 	if (err)
 		goto out;
@@ -129,7 +127,7 @@ int kona_target_edge(struct kona_target *target, enum kona_finding finding,
 	if (!err)
 		err = kona_scan_walk(target, finding);
 	kona_stop_release(&target->stop);
-	*ret_paused_ns = kona_now_ns() - start;
+	*ret_paused_ns = kona_now_ns() - target->stop.since_ns;
 out:
 	kona_crew_hurry(false);
 	return err;
