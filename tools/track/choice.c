@@ -49,8 +49,8 @@ static uint64_t measure_fault(void)
 	range.range.len = TRIAL_BYTES;
 	if (watch >= 0 && pagemap >= 0 && !ioctl(watch, UFFDIO_API, &api) &&
 	    !ioctl(watch, UFFDIO_REGISTER, &range) &&
-	    !kona_regions_scan(pagemap, range.range.start, range.range.start + TRIAL_BYTES, true,
-			       &list)) {
+	    !kona_regions_scan(pagemap, range.range.start, range.range.start + TRIAL_BYTES,
+			       KONA_REGIONS_PROTECT, &list)) {
 		uint64_t start = kona_now_ns();
 
 		for (size_t i = 0; i < TRIAL_PAGES; i++)

@@ -69,14 +69,24 @@ struct kona_regions {
 	size_t count, room;
 };
 
+/* How pages are looked for. */
+enum {
+	KONA_REGIONS_PROTECT = 1 << 0, /* only those written since they were last protected; they
+					  are protected in the same instant */
+	KONA_REGIONS_FILES = 1 << 1,   /* tell pages of files (KONA_PAGE_FILE): costs a look at each
+					  page's descriptor, which is seldom in a cache */
+};
+
 /*
- * Appends the pages of [start, end) that are present or swapped out, but are not the kernel's zero
- * page, with their categories (KONA_PAGE_FILE and KONA_PAGE_WRITTEN kept). protect: only those
- * written since they were last protected, which are protected in the same instant; -EPERM means the
- * range is not registered for that. Nothing is populated. pagemap is a descriptor of
- * /proc/PID/pagemap. Before Linux 6.7 the table itself is read, without protect (-ENOTTY).
+ * Appends the pages of a first part of [*start, end) that are present or swapped out, but are not
+ * the kernel's zero page; *start moves to where that part ends. Nothing is populated. pagemap is a
+ * descriptor of /proc/PID/pagemap. Returns 0; -EPERM: the range is not registered for being
+ * protected; -ENOTTY: this kernel (before Linux 6.7) protects nothing; -errno.
  */
-KONA_MUST_CHECK int kona_regions_scan(int pagemap, uint64_t start, uint64_t end, bool protect,
+KONA_MUST_CHECK int kona_regions_next(int pagemap, uint64_t *start, uint64_t end, unsigned int how,
+				      struct kona_regions *list);
+/* The same for all of [start, end). */
+KONA_MUST_CHECK int kona_regions_scan(int pagemap, uint64_t start, uint64_t end, unsigned int how,
 				      struct kona_regions *list);
 /* Appends a run; it becomes one with the last, where it continues it. */
 KONA_MUST_CHECK int kona_regions_add(struct kona_regions *list, const struct kona_region *region);

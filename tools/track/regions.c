@@ -12,6 +12,8 @@
 
 enum {
 	VECTOR_REGIONS = 512,
+	STEP_PAGES =
+		4096,  /* so that others can read what one call found while the next one looks */
 	ENTRIES = 512, /* of the page table, in one read */
 };
 
@@ -39,9 +41,10 @@ int kona_regions_add(struct kona_regions *list, const struct kona_region *region
 }
 
 /* One call of PAGEMAP_SCAN; *start moves on to where the walk ended. */
-static int scan_some(int pagemap, uint64_t *start, uint64_t end, bool protect,
+static int scan_some(int pagemap, uint64_t *start, uint64_t end, unsigned int how,
 		     struct kona_regions *list)
 {
+	bool protect = how & KONA_REGIONS_PROTECT;
 	struct kona_region found[VECTOR_REGIONS];
 	struct kona_scan_arg arg = {
 		.size = sizeof(arg),
@@ -50,10 +53,11 @@ static int scan_some(int pagemap, uint64_t *start, uint64_t end, bool protect,
 		.end = end,
 		.vec = (uint64_t)(uintptr_t)found,
 		.vec_len = VECTOR_REGIONS,
+		.max_pages = STEP_PAGES,
 		.category_inverted = KONA_PAGE_ZERO,
 		.category_mask = KONA_PAGE_ZERO | (protect ? KONA_PAGE_WRITTEN : 0),
 		.category_anyof_mask = KONA_PAGE_PRESENT | KONA_PAGE_SWAPPED,
-		.return_mask = KONA_PAGE_FILE | KONA_PAGE_WRITTEN,
+		.return_mask = how & KONA_REGIONS_FILES ? KONA_PAGE_FILE : 0,
 	};
 	int n = ioctl(pagemap, KONA_PAGEMAP_SCAN, &arg);
 	int err = 0;
@@ -67,52 +71,55 @@ static int scan_some(int pagemap, uint64_t *start, uint64_t end, bool protect,
 }
 
 /* The same from the table: bit 63 present, 62 swapped, 61 of a file or shared. */
-static int read_table(int pagemap, uint64_t start, uint64_t end, struct kona_regions *list)
+static int read_table(int pagemap, uint64_t *start, uint64_t end, struct kona_regions *list)
 {
 	uint64_t entries[ENTRIES];
+	size_t want = (end - *start) / KONA_PAGE_BYTES;
+	ssize_t n;
 
-	while (start < end) {
-		size_t want = (end - start) / KONA_PAGE_BYTES;
-		ssize_t n;
+	if (want > ENTRIES)
+		want = ENTRIES;
+	n = pread(pagemap, entries, want * 8, (off_t)(*start / KONA_PAGE_BYTES * 8));
+	if (n < 0)
+		return -errno;
+	if (n < 8)
+		return -ESRCH;
+	for (size_t i = 0; i < (size_t)n / 8; i++, *start += KONA_PAGE_BYTES) {
+		struct kona_region one = {*start, *start + KONA_PAGE_BYTES, 0};
+		int err;
 
-		if (want > ENTRIES)
-			want = ENTRIES;
-		n = pread(pagemap, entries, want * 8, (off_t)(start / KONA_PAGE_BYTES * 8));
-		if (n < 0)
-			return -errno;
-		if (n < 8)
-			return -ESRCH;
-		for (size_t i = 0; i < (size_t)n / 8; i++, start += KONA_PAGE_BYTES) {
-			struct kona_region one = {start, start + KONA_PAGE_BYTES,
-						  KONA_PAGE_WRITTEN};
-			int err;
-
-			if (!(entries[i] >> 62))
-				continue;
-			if (entries[i] >> 61 & 1)
-				one.categories |= KONA_PAGE_FILE;
-			err = kona_regions_add(list, &one);
-			if (err)
-				return err;
-		}
+		if (!(entries[i] >> 62))
+			continue;
+		if (entries[i] >> 61 & 1)
+			one.categories |= KONA_PAGE_FILE;
+		err = kona_regions_add(list, &one);
+		if (err)
+			return err;
 	}
 	return 0;
 }
 
-int kona_regions_scan(int pagemap, uint64_t start, uint64_t end, bool protect,
+int kona_regions_next(int pagemap, uint64_t *start, uint64_t end, unsigned int how,
 		      struct kona_regions *list)
 {
-	while (start < end && !scan_missing) {
-		int err = scan_some(pagemap, &start, end, protect, list);
+	if (!scan_missing) {
+		int err = scan_some(pagemap, start, end, how, list);
 
-		if (err == -ENOTTY && !protect)
-			scan_missing = true;
-		else if (err)
+		if (err != -ENOTTY)
 			return err;
+		scan_missing = true;
 	}
-	if (!scan_missing)
-		return 0;
-	return protect ? -ENOTTY : read_table(pagemap, start, end, list);
+	return how & KONA_REGIONS_PROTECT ? -ENOTTY : read_table(pagemap, start, end, list);
+}
+
+int kona_regions_scan(int pagemap, uint64_t start, uint64_t end, unsigned int how,
+		      struct kona_regions *list)
+{
+	int err = 0;
+
+	while (!err && start < end)
+		err = kona_regions_next(pagemap, &start, end, how, list);
+	return err;
 }
 
 void kona_regions_free(struct kona_regions *list)

@@ -228,8 +228,7 @@ static int take_in(struct scan_job *j)
 
 		for (uint32_t k = 0; !err && k < e->count; k++, at++) {
 			uint64_t start = (e->page + k) * KONA_PAGE_BYTES;
-			struct kona_region again = {start, start + KONA_PAGE_BYTES,
-						    KONA_PAGE_WRITTEN};
+			struct kona_region again = {start, start + KONA_PAGE_BYTES, 0};
 
 			if (j->mask[at])
 				err = kona_dirty_add(&target->dirty, e->page + k, j->mask[at]);

@@ -38,11 +38,18 @@ static int by_start(const void *a, const void *b)
 	return x->start < y->start ? -1 : x->start > y->start;
 }
 
+/* An anonymous mapping's pages need not be told from a file's. */
+static unsigned int files(const struct kona_mapping *m)
+{
+	return m->inode ? KONA_REGIONS_FILES : 0;
+}
+
 /* What of the mapping was written since the last call, and what is to be read again. *ret_all:
  * nobody knows, so read all. */
 static int find_written(struct kona_target *target, const struct kona_mapping *m, bool *ret_all)
 {
 	struct kona_regions *list = &target->scan->written;
+	unsigned int how = KONA_REGIONS_PROTECT | files(m);
 	size_t before;
 	int err;
 
@@ -50,12 +57,12 @@ static int find_written(struct kona_target *target, const struct kona_mapping *m
 	list->count = 0;
 	err = kona_watch_range(target, m->start, m->end, false);
 	if (!err)
-		err = kona_regions_scan(target->pagemap, m->start, m->end, true, list);
+		err = kona_regions_scan(target->pagemap, m->start, m->end, how, list);
 	if (err == -EPERM) { /* another mapping than before */
 		list->count = 0;
 		err = kona_watch_range(target, m->start, m->end, true);
 		if (!err)
-			err = kona_regions_scan(target->pagemap, m->start, m->end, true, list);
+			err = kona_regions_scan(target->pagemap, m->start, m->end, how, list);
 	}
 	if (err == -EINVAL || err == -EPERM || err == -EBUSY || err == -ENOENT) {
 		*ret_all = true;
@@ -110,28 +117,47 @@ static int walk_mapping(struct kona_target *target, const struct kona_mapping *m
 	struct kona_regions *there = &target->scan->there;
 	bool all = finding == KONA_FIND_SCAN;
 	bool put_off = !target->fresh;
+	uint64_t at = m->start;
 	size_t written = 0;
-	int err = 0;
+	int err = all ? 0 : find_written(target, m, &all);
 
-	if (!all)
-		err = find_written(target, m, &all);
-	else if (target->watch >= 0 && kona_watch_range(target, m->start, m->end, false))
-		err = 0; /* then its moves go unseen: it is one of the kernel's special mappings */
-	there->count = 0;
-	if (!err)
-		err = kona_regions_scan(target->pagemap, m->start, m->end, false, there);
-	for (size_t i = 0; !err && i < there->count; i++) {
-		const struct kona_region *r = &there->v[i];
+	while (!err && at < m->end) {
+		there->count = 0;
+		err = kona_regions_next(target->pagemap, &at, m->end, files(m), there);
+		for (size_t i = 0; !err && i < there->count; i++) {
+			const struct kona_region *r = &there->v[i];
 
-		if (m->inode && r->categories & KONA_PAGE_FILE)
-			continue;
-		if (all)
-			err = kona_scan_visit(target, m, r->start / KONA_PAGE_BYTES,
-					      (r->end - r->start) / KONA_PAGE_BYTES, true, put_off);
-		else
-			err = visit_parts(target, m, r, &written, put_off);
+			if (m->inode && r->categories & KONA_PAGE_FILE)
+				continue;
+			if (all)
+				err = kona_scan_visit(target, m, r->start / KONA_PAGE_BYTES,
+						      (r->end - r->start) / KONA_PAGE_BYTES, true,
+						      put_off);
+			else
+				err = visit_parts(target, m, r, &written, put_off);
+		}
 	}
 	return err;
+}
+
+/*
+ * When all is read, neighbouring anonymous mappings are walked as one, for stacks with their guards
+ * come by the hundred. Returns the last of those that m begins with, and their span.
+ */
+static const struct kona_mapping *join(struct kona_target *target, const struct kona_mapping *m,
+				       struct kona_mapping *ret_span)
+{
+	const struct kona_mapping *end = target->mappings.v + target->mappings.count;
+
+	*ret_span = *m;
+	for (;; m++) {
+		/* If not, then its moves go unseen: it is one of the kernel's special mappings. */
+		if (target->watch >= 0)
+			(void)!kona_watch_range(target, m->start, m->end, false);
+		ret_span->end = m->end;
+		if (m + 1 == end || m->inode || m[1].inode || m[1].start != m->end)
+			return m;
+	}
 }
 
 /* What this walk has registered is known to the next. */
@@ -150,8 +176,14 @@ static int first_pass(struct kona_target *target, enum kona_finding finding)
 
 	kona_store_begin(&target->store);
 	for (size_t i = 0; !err && i < target->mappings.count; i++) {
-		if (wanted(target, &target->mappings.v[i]))
-			err = walk_mapping(target, &target->mappings.v[i], finding);
+		const struct kona_mapping *m = &target->mappings.v[i];
+		struct kona_mapping span = *m;
+
+		if (!wanted(target, m))
+			continue;
+		if (finding == KONA_FIND_SCAN)
+			i += (size_t)(join(target, m, &span) - m);
+		err = walk_mapping(target, &span, finding);
 		kona_watch_drain(target);
 	}
 	flush_err = kona_scan_flush(target);
