@@ -58,11 +58,14 @@ static int find_written(struct kona_target *target, const struct kona_mapping *m
 	err = kona_watch_range(target, m->start, m->end, false);
 	if (!err)
 		err = kona_regions_scan(target->pagemap, m->start, m->end, how, list);
-	if (err == -EPERM) { /* another mapping than before */
+	if (err == -EPERM) {
+		/* Another mapping than before, in part at least. Of the rest, what was written may
+		 * have been told, and forgotten, by the call that failed. */
 		list->count = 0;
 		err = kona_watch_range(target, m->start, m->end, true);
 		if (!err)
 			err = kona_regions_scan(target->pagemap, m->start, m->end, how, list);
+		*ret_all = !err;
 	}
 	if (err == -EINVAL || err == -EPERM || err == -EBUSY || err == -ENOENT) {
 		*ret_all = true;
