@@ -74,6 +74,7 @@ struct size {
 
 struct kona_clock {
 	struct kona_sim *sim;
+	struct sim_arena arena;
 	struct region *region[KONA_SIM_REGIONS_MAX];
 	struct region *order[KONA_SIM_REGIONS_MAX]; /* by address */
 	uint32_t region_count;
@@ -111,11 +112,12 @@ static void begin_sizes(struct kona_clock *clock)
 
 int kona_clock_create(struct kona_sim *sim, struct kona_clock **ret_clock)
 {
-	struct kona_clock *clock = sim_alloc(sim, sizeof(*clock));
+	struct kona_clock *clock = sim_alloc(&sim->arena, sizeof(*clock));
 
 	if (!clock)
 		return -SIM_ERR_NOMEM;
 	clock->sim = sim;
+	clock->arena.host = sim->host;
 	begin_sizes(clock);
 	*ret_clock = clock;
 	return 0;
@@ -129,12 +131,12 @@ static struct region *find_region(struct kona_clock *clock, uint32_t index, uint
 
 	if (SIM_LIKELY(region))
 		return region;
-	region = sim_alloc(clock->sim, sizeof(*region));
+	region = sim_alloc(&clock->arena, sizeof(*region));
 	if (!region)
 		return NULL;
 	region->number = number;
 	for (uint32_t s = clock->first; s < clock->end; s++) {
-		struct part *part = sim_alloc(clock->sim, sizeof(*part));
+		struct part *part = sim_alloc(&clock->arena, sizeof(*part));
 
 		if (!part)
 			return NULL;
@@ -160,7 +162,7 @@ static int begin_region(struct kona_clock *clock, struct region *region, const s
 	struct part *part = region->part[size->place];
 
 	if (!part)
-		part = sim_alloc(clock->sim, sizeof(*part));
+		part = sim_alloc(&clock->arena, sizeof(*part));
 	if (!part)
 		return -SIM_ERR_NOMEM;
 	region->part[size->place] = part;

@@ -42,15 +42,15 @@ static void choose_scan(struct kona_sim *sim)
 	if (sim->config.simd != KONA_SIM_SIMD_BEST && sim->config.simd < simd)
 		simd = sim->config.simd;
 	sim->scan = sim_scan_portable;
-	sim->access = sim_access_portable;
+	sim->walk = sim_walk_portable;
 	sim->simd_name = "portable";
 	if (simd == KONA_SIM_SIMD_AVX2) {
 		sim->scan = sim_scan_avx2;
-		sim->access = sim_access_avx2;
+		sim->walk = sim_walk_avx2;
 		sim->simd_name = "avx2";
 	} else if (simd == KONA_SIM_SIMD_AVX512) {
 		sim->scan = sim_scan_avx512;
-		sim->access = sim_access_avx512;
+		sim->walk = sim_walk_avx512;
 		sim->simd_name = "avx512";
 	}
 }
@@ -71,6 +71,7 @@ int kona_sim_create(const struct kona_sim_host *host, const struct kona_sim_conf
 	sim->config = *config;
 	sim->line_shift = (uint32_t)__builtin_ctz(config->line_bytes);
 	choose_scan(sim);
+	sim->arena.host = host;
 	err = sim_stacks_init(sim);
 	if (!err)
 		err = sim_cache_init(sim, &sim->l3, &config->l3);
@@ -97,7 +98,10 @@ struct kona_sim_filter *kona_sim_filter(struct kona_sim *sim)
 
 void kona_sim_drain(struct kona_sim *sim)
 {
-	sim_run_batch(sim);
+	kona_sim_walk(sim);
+	sim_hand_over(sim);
+	if (sim->host->settle)
+		sim->host->settle();
 }
 
 void kona_sim_counts(const struct kona_sim *sim, struct kona_sim_counts *counts)

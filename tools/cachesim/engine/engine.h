@@ -17,7 +17,7 @@
  * still dirty at the end counts as written back: it must get home.
  *
  * The engine is freestanding: no libc, no system calls; memory comes from the host's map().
- * One thread at a time.
+ * One thread at a time, but for what parts.h says.
  */
 #ifndef KONA_CACHESIM_ENGINE_H
 #define KONA_CACHESIM_ENGINE_H
@@ -26,8 +26,9 @@
 #include <stdint.h>
 
 enum {
-	KONA_SIM_WAYS = 16,	    /* associativities that one stack table answers for */
-	KONA_SIM_STACKS_MAX = 256,  /* (block size, set count) pairs in one run */
+	KONA_SIM_WAYS = 16,	   /* associativities that one stack table answers for */
+	KONA_SIM_STACKS_MAX = 256, /* (block size, set count) pairs in one run */
+	KONA_SIM_PARTS_MAX = KONA_SIM_STACKS_MAX + 3,
 	KONA_SIM_CORES_MAX = 64,    /* private L1/L2 pairs; later threads share the last */
 	KONA_SIM_REGION_SHIFT = 21, /* largest block, and the unit of the footprint table */
 	KONA_SIM_REGIONS_MAX = (1 << 17) - 1, /* 256 GiB of touched 2 MiB regions */
@@ -72,9 +73,20 @@ struct kona_sim_config {
 	struct kona_sim_stack_config stack[KONA_SIM_STACKS_MAX];
 };
 
+struct kona_sim_batch;
+struct kona_sim_scratch;
+
 struct kona_sim_host {
 	/* Returns zeroed memory, backed on first touch, never given back; NULL if there is none. */
 	void *(*map)(size_t bytes);
+	/*
+	 * Takes a batch, of which each part must be run (parts.h), and returns an empty
+	 * one; NULL: no memory. At the start none is handed over (batch is NULL). Without this
+	 * function the engine runs the parts, at once.
+	 */
+	struct kona_sim_batch *(*hand_over)(struct kona_sim_batch *batch);
+	/* Where there is hand_over(): waits until all parts have run all batches. */
+	void (*settle)(void);
 };
 
 /* Misses of L1, L2 and L3: an access that misses counts once, even when it straddles two lines. */
@@ -139,6 +151,9 @@ int kona_sim_create(const struct kona_sim_host *host, const struct kona_sim_conf
 void kona_sim_access(struct kona_sim *sim, uint64_t address, uint32_t bytes,
 		     enum kona_sim_kind kind);
 
+/* Accesses wait for others, to go through L1 to L3 together. Now they do. */
+void kona_sim_walk(struct kona_sim *sim);
+
 /* From here on accesses are core's, which has its own L1 and L2. Core 0 exists from the start. */
 int kona_sim_switch_core(struct kona_sim *sim, uint32_t core);
 
@@ -149,6 +164,9 @@ void kona_sim_filter_reset(struct kona_sim *sim);
 
 /* Brings the counts below up to date; the run may go on. */
 void kona_sim_drain(struct kona_sim *sim);
+
+/* After a drain. 1: there was no memory, and what has been counted since is wrong. */
+int kona_sim_out_of_memory(const struct kona_sim *sim);
 
 /* The end: what is dirty in L1 to L3 goes to the DRAM caches. */
 void kona_sim_finish(struct kona_sim *sim);

@@ -7,6 +7,8 @@
 
 #include "clock.h"
 #include "engine.h"
+#include "levels.h"
+#include "parts.h"
 #include "reuse.h"
 
 enum {
@@ -23,20 +25,8 @@ enum {
 
 #define SIM_LIKELY(x)	__builtin_expect(!!(x), 1)
 #define SIM_UNLIKELY(x) __builtin_expect(!!(x), 0)
-
-/* An entry is line << 1 | dirty, sets in most-recent-first order; 0 is empty (line 0 is never). */
-struct sim_cache {
-	uint64_t *entries; /* NULL: no such level, everything misses */
-	uint64_t sets;
-	uint64_t mask; /* sets - 1 where that is a mask, else 0 */
-	uint32_t ways;
-};
-
-struct sim_core {
-	struct sim_cache l1d, l1i, l2;
-};
-
-enum sim_record_kind { SIM_RECORD_READ, SIM_RECORD_WRITE, SIM_RECORD_FETCH, SIM_RECORD_WRITEBACK };
+/* What a caller's constants make small, though it looks large. */
+#define SIM_INLINE static inline __attribute__((always_inline))
 
 /* What the DRAM caches are told: a reference, or a dirty line coming down. */
 struct sim_record {
@@ -45,6 +35,26 @@ struct sim_record {
 	uint32_t kind;	   /* enum sim_record_kind */
 	uint32_t now;	   /* number of write-backs so far, this one included */
 	uint32_t previous; /* `now` of this line's last write-back; 0: none */
+};
+
+/* A full batch is every part's to read, and nobody's to change. */
+struct kona_sim_batch {
+	struct sim_record record[SIM_BATCH];
+	uint32_t count;
+};
+
+/* What a thread needs to run a part. */
+struct kona_sim_scratch {
+	struct sim_record sorted[SIM_BATCH]; /* the part of the batch that is left, by bucket */
+	uint32_t survivors[SIM_BATCH];
+};
+
+/* Memory in pieces; each part has its own, so that parts may run at once. */
+struct sim_arena {
+	const struct kona_sim_host *host;
+	char *at;
+	size_t left;
+	int exhausted; /* the host had no more: what is counted from then on is wrong */
 };
 
 /*
@@ -78,6 +88,7 @@ struct sim_stack {
 	struct sim_stack *next; /* the table that extends this one; NULL: none */
 	uint64_t bucket_sets;	/* sets / SIM_BUCKETS, whose sets lie together; 0: in plain order */
 	uint32_t config_index;
+	struct sim_arena *arena; /* of its part */
 	void **chunks; /* SIM_CHUNK_SETS sets each, then their side arrays; NULL until touched */
 	struct sim_histogram hist;
 	struct sim_histogram tail; /* what this table and all that extend it have in common */
@@ -90,6 +101,12 @@ struct sim_region {
 	uint64_t *lines; /* bitmap of touched lines */
 };
 
+/* The tables of one block size: a part of the work below the last level. */
+struct sim_group {
+	struct sim_stack *first, *end;
+	struct sim_arena arena;
+};
+
 struct kona_sim {
 	struct kona_sim_filter filter;
 	const struct kona_sim_host *host;
@@ -100,8 +117,11 @@ struct kona_sim {
 	struct sim_cache l3;
 	struct kona_sim_counts counts;
 
-	char *arena;
-	size_t arena_left;
+	struct sim_arena arena;
+	/* On their way through the levels. An event: sim_event(). */
+	uint32_t event_count;
+	uint64_t events[SIM_EVENTS];
+	uint64_t *below_l1, *below_l2;
 
 	struct sim_region *regions;
 	uint32_t *region_slots; /* open addressing: region index + 1 */
@@ -109,38 +129,34 @@ struct kona_sim {
 	uint32_t last_region;
 
 	uint32_t now;
-	uint32_t batch_count;
-	struct sim_record *batch;
-	struct sim_record *sorted; /* the part of the batch that is left, by bucket */
-	uint32_t *survivors;
-	uint32_t *everyone;
-	int out_of_memory;
+	struct kona_sim_batch *batch;		      /* to be filled */
+	struct kona_sim_scratch *scratch;	      /* NULL: the host runs the parts */
+	uint32_t *everyone;			      /* 0, 1, 2, ... */
 	struct kona_reuse *reuse_lines, *reuse_pages; /* NULL: not kept */
 	struct kona_clock *clock;		      /* NULL: not simulated */
 
 	struct sim_stack *stacks; /* by block size, then by set count */
+	struct sim_group *groups;
+	uint32_t group_count;
+	int failed[KONA_SIM_PARTS_MAX]; /* each its part's: there was no memory */
 	uint32_t *stack_of_config;
 	uint32_t (*scan)(struct kona_sim *sim, struct sim_stack *stack,
 			 const struct sim_record *records, const uint32_t *list, uint32_t count,
 			 uint32_t *survivors);
-	void (*access)(struct kona_sim *sim, uint64_t address, uint32_t bytes,
-		       enum kona_sim_kind kind);
+	void (*walk)(struct kona_sim *sim, const uint64_t *events, uint32_t count);
 	const char *simd_name;
 };
 
 /* Zeroed and backed on first touch; NULL when the host has no more. */
-void *sim_alloc(struct kona_sim *sim, size_t bytes);
-
-int sim_cache_init(struct kona_sim *sim, struct sim_cache *cache,
-		   const struct kona_sim_level_config *config);
-int sim_core_create(struct kona_sim *sim, uint32_t core);
+void *sim_alloc(struct sim_arena *arena, size_t bytes);
 
 int sim_stacks_init(struct kona_sim *sim);
 
 /* Queues one record for the DRAM caches. */
 void sim_push(struct kona_sim *sim, uint64_t line, enum sim_record_kind kind);
-void sim_run_batch(struct kona_sim *sim);
-void *sim_stack_grow(struct kona_sim *sim, struct sim_stack *stack, uint64_t chunk);
+/* Gives the batch to the parts. */
+void sim_hand_over(struct kona_sim *sim);
+void *sim_stack_grow(struct sim_stack *stack, uint64_t chunk);
 
 #define SIM_SCAN_PROTOTYPE(name)                                                              \
 	uint32_t name(struct kona_sim *sim, struct sim_stack *stack,                          \
@@ -149,12 +165,6 @@ void *sim_stack_grow(struct kona_sim *sim, struct sim_stack *stack, uint64_t chu
 SIM_SCAN_PROTOTYPE(sim_scan_portable);
 SIM_SCAN_PROTOTYPE(sim_scan_avx2);
 SIM_SCAN_PROTOTYPE(sim_scan_avx512);
-
-#define SIM_ACCESS_PROTOTYPE(name) \
-	void name(struct kona_sim *sim, uint64_t address, uint32_t bytes, enum kona_sim_kind kind)
-SIM_ACCESS_PROTOTYPE(sim_access_portable);
-SIM_ACCESS_PROTOTYPE(sim_access_avx2);
-SIM_ACCESS_PROTOTYPE(sim_access_avx512);
 
 static inline int sim_is_power_of_two(uint64_t value)
 {

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The life of L1, L2 and L3: made, switched between cores, emptied at the end. What an access does
- * to them is in walk.h.
+ * The life of L1, L2 and L3: made, switched between cores, emptied at the end. Accesses are
+ * collected here; what they do to the levels is in walk.h.
  *
- * State: the caches of each core, the shared L3, the filter. Nothing can fail after creation.
+ * State: the caches of each core, the shared L3, the filter, the accesses that are still to go
+ * through the levels. Nothing can fail after creation.
  */
-#include "walk.h"
+#include "cache-set.h"
+#include "packed.h"
 
 int sim_cache_init(struct kona_sim *sim, struct sim_cache *cache,
 		   const struct kona_sim_level_config *config)
@@ -20,13 +22,13 @@ int sim_cache_init(struct kona_sim *sim, struct sim_cache *cache,
 	cache->ways = config->ways;
 	cache->sets = lines / config->ways;
 	cache->mask = sim_is_power_of_two(cache->sets) ? cache->sets - 1 : 0;
-	cache->entries = sim_alloc(sim, lines * sizeof(*cache->entries));
+	cache->entries = sim_alloc(&sim->arena, lines * sizeof(*cache->entries));
 	return cache->entries ? 0 : -SIM_ERR_NOMEM;
 }
 
 int sim_core_create(struct kona_sim *sim, uint32_t index)
 {
-	struct sim_core *core = sim_alloc(sim, sizeof(*core));
+	struct sim_core *core = sim_alloc(&sim->arena, sizeof(*core));
 	int err;
 
 	if (!core)
@@ -41,10 +43,62 @@ int sim_core_create(struct kona_sim *sim, uint32_t index)
 	return err;
 }
 
+void kona_sim_walk(struct kona_sim *sim)
+{
+	sim->walk(sim, sim->events, sim->event_count);
+	sim->event_count = 0;
+}
+
+static void add_event(struct kona_sim *sim, uint64_t first, uint64_t last, enum kona_sim_kind kind)
+{
+	sim->events[sim->event_count] = sim_event(first, last != first, kind);
+	if (SIM_UNLIKELY(++sim->event_count == SIM_EVENTS))
+		kona_sim_walk(sim);
+}
+
+static void note_in_filter(struct kona_sim *sim, uint64_t line, enum kona_sim_kind kind)
+{
+	struct kona_sim_filter *filter = &sim->filter;
+	struct sim_core *core = sim->cores[sim->core];
+	uint64_t base = line << sim->line_shift;
+	uint64_t index;
+
+	if (kind == KONA_SIM_FETCH) {
+		if (core->l1i.entries)
+			filter->fetch[line & filter->fetch_mask] = base;
+		return;
+	}
+	if (!core->l1d.entries)
+		return;
+	index = line & filter->data_mask;
+	filter->read[index] = base;
+	if (kind != KONA_SIM_READ)
+		filter->write[index] = base;
+	else if (filter->write[index] != base)
+		filter->write[index] = ~UINT64_C(0);
+}
+
 void kona_sim_access(struct kona_sim *sim, uint64_t address, uint32_t bytes,
 		     enum kona_sim_kind kind)
 {
-	sim->access(sim, address, bytes, kind);
+	uint64_t first = address >> sim->line_shift;
+	uint64_t last = (address + bytes - 1) >> sim->line_shift;
+
+	note_in_filter(sim, first, kind);
+	if (SIM_UNLIKELY(last != first))
+		note_in_filter(sim, last, kind);
+	add_event(sim, first, last, kind);
+}
+
+void kona_sim_access_packed(struct kona_sim *sim, const uint64_t *accesses, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		uint64_t address = kona_sim_packed_address(accesses[i]);
+		uint64_t end = address + kona_sim_packed_bytes(accesses[i]) - 1;
+
+		add_event(sim, address >> sim->line_shift, end >> sim->line_shift,
+			  kona_sim_packed_kind(accesses[i]));
+	}
 }
 
 /* An L1 set must lie within one class of line numbers modulo the mask + 1. */
@@ -73,6 +127,7 @@ int kona_sim_switch_core(struct kona_sim *sim, uint32_t core)
 		core = KONA_SIM_CORES_MAX - 1;
 	if (core == sim->core)
 		return 0;
+	kona_sim_walk(sim);
 	if (!sim->cores[core]) {
 		int err = sim_core_create(sim, core);
 
@@ -82,6 +137,28 @@ int kona_sim_switch_core(struct kona_sim *sim, uint32_t core)
 	sim->core = core;
 	kona_sim_filter_reset(sim);
 	return 0;
+}
+
+static void leave_l3(struct kona_sim *sim, uint64_t line)
+{
+	sim->counts.l3_writebacks++;
+	sim_push(sim, line, SIM_RECORD_WRITEBACK);
+}
+
+static void leave_l2(struct kona_sim *sim, uint64_t line)
+{
+	uint64_t none;
+
+	if (change_set(&sim->l3, line, 1, SET_WRITEBACK, &none))
+		leave_l3(sim, line);
+}
+
+static void leave_l1(struct kona_sim *sim, uint64_t line)
+{
+	uint64_t none;
+
+	if (change_set(&sim->cores[sim->core]->l2, line, 1, SET_WRITEBACK, &none))
+		leave_l2(sim, line);
 }
 
 static void flush(struct kona_sim *sim, struct sim_cache *cache,
@@ -101,23 +178,16 @@ void kona_sim_finish(struct kona_sim *sim)
 {
 	uint32_t current = sim->core;
 
+	kona_sim_walk(sim);
 	for (uint32_t core = 0; core < KONA_SIM_CORES_MAX; core++) {
 		if (!sim->cores[core])
 			continue;
 		sim->core = core;
-		flush(sim, &sim->cores[core]->l1d, write_back_below_l1);
-		flush(sim, &sim->cores[core]->l2, write_back_below_l2);
+		flush(sim, &sim->cores[core]->l1d, leave_l1);
+		flush(sim, &sim->cores[core]->l2, leave_l2);
 	}
 	sim->core = current;
-	if (sim->l3.entries) {
-		for (uint64_t i = 0; i < sim->l3.sets * sim->l3.ways; i++) {
-			if (sim->l3.entries[i] & 1) {
-				sim->l3.entries[i] &= ~UINT64_C(1);
-				sim->counts.l3_writebacks++;
-				sim_push(sim, sim->l3.entries[i] >> 1, SIM_RECORD_WRITEBACK);
-			}
-		}
-	}
+	flush(sim, &sim->l3, leave_l3);
 	kona_sim_filter_reset(sim);
 	kona_sim_drain(sim);
 }

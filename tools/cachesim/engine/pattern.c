@@ -14,6 +14,7 @@ enum {
 	MASKS_CHUNKS = 1 << 14,
 	PAGE_SHIFT = 12,
 	LINE_SHIFT = 6,
+	RECENT = 512, /* pages that are found at once */
 	REGION_PAGES_SHIFT = 9
 };
 
@@ -29,8 +30,8 @@ struct kona_pattern_state {
 	struct page_slot *slots;
 	uint64_t slot_count; /* power of two */
 	uint64_t used;
-	struct page_slot *last;
-	uint64_t window; /* number of the open one, from 1 */
+	struct page_slot *recent[RECENT]; /* by page; none is NULL */
+	uint64_t window;		  /* number of the open one, from 1 */
 	uint64_t *regions;
 	uint64_t region_slots;
 	uint64_t **masks; /* chunks of masks for a page each, used from the start in each window */
@@ -38,6 +39,12 @@ struct kona_pattern_state {
 	void (*show)(uint64_t page, uint64_t written, const uint64_t *bytes); /* or NULL */
 	struct kona_pattern result;
 };
+
+static void forget_recent(struct kona_pattern_state *state)
+{
+	for (uint32_t i = 0; i < RECENT; i++)
+		state->recent[i] = state->slots;
+}
 
 int kona_pattern_create(const struct kona_sim_host *host, struct kona_pattern_state **ret_state)
 {
@@ -51,7 +58,7 @@ int kona_pattern_create(const struct kona_sim_host *host, struct kona_pattern_st
 	state->window = 1;
 	if (!state->slots)
 		return -12;
-	state->last = state->slots;
+	forget_recent(state);
 	*ret_state = state;
 	return 0;
 }
@@ -80,14 +87,14 @@ static int grow(struct kona_pattern_state *state)
 				state->slots[i];
 	state->slots = slots;
 	state->slot_count = count;
-	state->last = slots;
+	forget_recent(state);
 	return 0;
 }
 
 /* The page's slot in this window, made if need be; NULL: no memory. */
 static struct page_slot *slot_of(struct kona_pattern_state *state, uint64_t page)
 {
-	struct page_slot *slot = state->last;
+	struct page_slot **recent = &state->recent[page % RECENT], *slot = *recent;
 
 	if (slot->page == page && slot->window == state->window)
 		return slot;
@@ -103,7 +110,7 @@ static struct page_slot *slot_of(struct kona_pattern_state *state, uint64_t page
 		*slot = (struct page_slot){.page = page, .window = state->window};
 		state->used++;
 	}
-	state->last = slot;
+	*recent = slot;
 	return slot;
 }
 

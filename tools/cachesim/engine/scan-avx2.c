@@ -10,7 +10,7 @@ SIM_SCAN_PROTOTYPE(sim_scan_avx2)
 	return scan_list(sim, stack, records, list, count, survivors);
 }
 
-SIM_ACCESS_PROTOTYPE(sim_access_avx2)
+SIM_WALK_PROTOTYPE(sim_walk_avx2)
 {
-	walk_access(sim, address, bytes, kind);
+	walk(sim, events, count);
 }

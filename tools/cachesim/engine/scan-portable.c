@@ -10,7 +10,7 @@ SIM_SCAN_PROTOTYPE(sim_scan_portable)
 	return scan_list(sim, stack, records, list, count, survivors);
 }
 
-SIM_ACCESS_PROTOTYPE(sim_access_portable)
+SIM_WALK_PROTOTYPE(sim_walk_portable)
 {
-	walk_access(sim, address, bytes, kind);
+	walk(sim, events, count);
 }

@@ -19,10 +19,7 @@ static inline void scan_age_lines(const struct sim_stack *stack, void *side, uin
 		for (uint32_t i = 0; i < position; i++)
 			epochs[i] = now;
 	} else {
-		uint8_t *levels = side;
-
-		for (uint32_t i = 0; i < stack->side_bytes; i++)
-			levels[i] = levels[i] < position ? (uint8_t)position : levels[i];
+		scan_raise(side, stack->side_bytes, position);
 	}
 }
 

@@ -74,6 +74,29 @@ static inline void scan_promote(uint8_t *order, uint32_t slot, uint32_t position
 	order[slot] = (uint8_t)slot;
 }
 
+/* Makes each of the levels, 2 to 32 of them, at least `least`. */
+static inline void scan_raise(uint8_t *levels, uint32_t count, uint32_t least)
+{
+#if defined(__AVX512F__) || defined(__AVX2__)
+	const __m128i all = _mm_set1_epi8((char)least);
+	__m128i *place = (__m128i *)levels;
+
+	if (count == 4) {
+		_mm_storeu_si32(place, _mm_max_epu8(_mm_loadu_si32(place), all));
+		return;
+	}
+	if (count == 8) {
+		_mm_storel_epi64(place, _mm_max_epu8(_mm_loadl_epi64(place), all));
+		return;
+	}
+	for (; count >= 16; count -= 16, place++)
+		_mm_storeu_si128(place, _mm_max_epu8(_mm_loadu_si128(place), all));
+	levels = (uint8_t *)place;
+#endif
+	for (uint32_t i = 0; i < count; i++)
+		levels[i] = levels[i] < least ? (uint8_t)least : levels[i];
+}
+
 /* How many of the 16 epochs are not before `previous`. They never grow with the index. */
 static inline uint32_t scan_epochs_since(const uint32_t *epochs, uint32_t previous)
 {

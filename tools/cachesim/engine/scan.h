@@ -42,7 +42,7 @@ static inline struct sim_set *scan_set(struct kona_sim *sim, struct sim_stack *s
 	uint64_t in_chunk = index % SIM_CHUNK_SETS;
 
 	if (SIM_UNLIKELY(!chunk)) {
-		chunk = sim_stack_grow(sim, stack, index / SIM_CHUNK_SETS);
+		chunk = sim_stack_grow(stack, index / SIM_CHUNK_SETS);
 		if (!chunk)
 			return NULL;
 	}

@@ -86,8 +86,10 @@ static VG_REGPARM(2) void touch_and_note(Addr address, struct site *site)
 		kona_pattern_note(tool_pattern, address, site->bytes, site->kind != KONA_SIM_WRITE,
 				  writes);
 	kona_sim_access(tool_sim, address, site->bytes, (enum kona_sim_kind)site->kind);
-	if (attributes)
+	if (attributes) {
+		kona_sim_walk(tool_sim);
 		note_misses(address, site, ticks_of_dram() - before);
+	}
 }
 
 /* Every store, for its bytes; what the inline test would do comes after. */

@@ -98,6 +98,8 @@ static void write_result(const HChar *end)
 	tool_drain_counters();
 	if (is_child && !tool_options.children)
 		return;
+	if (kona_sim_out_of_memory(tool_sim))
+		VG_(fmsg)("kona-sim: out of memory: misses are missing from these counts\n");
 	if (is_child)
 		VG_(snprintf)(path, sizeof(path), "%s.%d", tool_options.result, VG_(getpid)());
 	else
