@@ -14,13 +14,16 @@
 enum { LINE_BYTES = 64 };
 
 /* The functions of sim-guards.c. */
-enum call { LOAD, STORE, COUNT, RANGE, CALLS };
+enum call { LOAD, STORE, COUNT, RANGE, RECORD_LOAD, RECORD_STORE, REFILL, CALLS };
 
 static const char *const names[CALLS] = {
 	[LOAD] = "kona_cc_s_load",
 	[STORE] = "kona_cc_s_store",
 	[COUNT] = "kona_cc_s_count",
 	[RANGE] = "kona_cc_s_range",
+	[RECORD_LOAD] = "kona_cc_s_record_load",
+	[RECORD_STORE] = "kona_cc_s_record_store",
+	[REFILL] = "kona_cc_s_refill",
 };
 
 struct simulate {

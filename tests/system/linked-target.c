@@ -5,7 +5,7 @@
  * it also writes them there as Valgrind's Lackey would, so that the same can be simulated from a
  * trace.
  *
- * usage: linked-target ACCESSES [TRACE | exit | abort | fork | threads]
+ * usage: linked-target ACCESSES [TRACE | exit | abort | fork | threads | forever]
  */
 #include <pthread.h>
 #include <signal.h>
@@ -93,6 +93,11 @@ int main(int argc, char **argv)
 		work_in_threads(count);
 	else
 		work(&count);
+	while (!strcmp(what, "forever")) {
+		puts("a round");
+		fflush(stdout);
+		work(&count);
+	}
 	if (!strcmp(what, "abort"))
 		abort();
 	if (!strcmp(what, "fork") && fork() == 0) {

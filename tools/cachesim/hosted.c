@@ -6,6 +6,7 @@
 #include "hosted.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -18,9 +19,10 @@ struct kona_hosted_map {
 	size_t bytes;
 };
 
-static struct kona_hosted *mapping_for;
+static pthread_mutex_t map_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct kona_hosted *mapping_for; /* its list is guarded by map_lock */
 
-static void *map(size_t bytes)
+void *kona_hosted_map(size_t bytes)
 {
 	struct kona_hosted_map *entry = malloc(sizeof(*entry));
 	void *start;
@@ -36,12 +38,12 @@ static void *map(size_t bytes)
 	/* Only a wish: without huge pages it is slower, no more. */
 	if (bytes >= 2 * KONA_MIB)
 		(void)madvise(start, bytes, MADV_HUGEPAGE);
+	pthread_mutex_lock(&map_lock);
 	*entry = (struct kona_hosted_map){mapping_for->maps, start, bytes};
 	mapping_for->maps = entry;
+	pthread_mutex_unlock(&map_lock);
 	return start;
 }
-
-static const struct kona_sim_host host = {.map = map};
 
 static int parse_level(const char *text, struct kona_sim_level_config *level)
 {
@@ -114,8 +116,10 @@ static int parse_argument(struct kona_hosted *hosted, const char *argument, bool
 	return -EINVAL;
 }
 
-int kona_hosted_start(struct kona_hosted *hosted, const char *const *arguments, size_t count)
+int kona_hosted_start(struct kona_hosted *hosted, const char *const *arguments, size_t count,
+		      const struct kona_sim_host *host)
 {
+	static const struct kona_sim_host alone = {.map = kona_hosted_map};
 	bool patterns = false;
 	int err = 0;
 
@@ -130,16 +134,15 @@ int kona_hosted_start(struct kona_hosted *hosted, const char *const *arguments, 
 		err = parse_argument(hosted, arguments[i], &patterns);
 	mapping_for = hosted;
 	if (!err)
-		err = kona_sim_create(&host, &hosted->config, &hosted->sim);
+		err = kona_sim_create(host ? host : &alone, &hosted->config, &hosted->sim);
 	if (!err && patterns)
-		err = kona_pattern_create(&host, &hosted->pattern);
+		err = kona_pattern_create(host ? host : &alone, &hosted->pattern);
 	return err;
 }
 
 void kona_hosted_access(struct kona_hosted *hosted, uint64_t address, uint32_t bytes,
 			enum kona_sim_kind kind)
 {
-	mapping_for = hosted;
 	if (kind == KONA_SIM_FETCH) {
 		hosted->instructions++;
 		if (!hosted->fetches)
@@ -296,9 +299,10 @@ int kona_hosted_finish(struct kona_hosted *hosted, const char *name, const char 
 	json_t *json;
 	int err;
 
-	mapping_for = hosted;
 	kona_sim_finish(hosted->sim);
 	kona_hosted_end_window(hosted);
+	if (kona_sim_out_of_memory(hosted->sim))
+		return -ENOMEM;
 	json = result_object(hosted, name);
 	if (!json)
 		return -ENOMEM;

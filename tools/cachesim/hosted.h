@@ -19,9 +19,15 @@ struct kona_hosted {
 	struct kona_hosted_map *maps; /* the engine's memory */
 };
 
-/* Returns 0, -EINVAL for arguments or caches that cannot be, or -ENOMEM. */
+/* Zeroed memory, of the instance that was started last; NULL: there is none. Any thread. */
+void *kona_hosted_map(size_t bytes);
+
+/*
+ * host: whose map() is kona_hosted_map(); NULL for one that does everything in its turn. Returns 0,
+ * -EINVAL for arguments or caches that cannot be, or -ENOMEM.
+ */
 KONA_MUST_CHECK int kona_hosted_start(struct kona_hosted *hosted, const char *const *arguments,
-				      size_t count);
+				      size_t count, const struct kona_sim_host *host);
 
 /* Counts as the Valgrind tool does: more bytes than a line are a line. */
 void kona_hosted_access(struct kona_hosted *hosted, uint64_t address, uint32_t bytes,

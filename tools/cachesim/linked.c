@@ -3,16 +3,17 @@
  * libkona-sim: the simulator inside a program that kona-cc --sim has built. Without KONA_SIM in the
  * environment, which kona sim sets to the tool's arguments, one to a line, it does nothing.
  *
- * Walk: an access that linked.h does not take out -> its thread's buffer -> when that is full, all
- * of it through the engine, under one lock. So threads are simulated as if they ran in turns, as
- * under Valgrind; and the test of linked.h begins anew with each turn, for others may have been in
- * the caches in between. At the end, which is exit() or a signal that ends the program, the result
- * file is written.
+ * Walk: an access that linked.h does not take out -> its thread's buffer -> when that is full, to
+ * the crew (crew.c), whose threads simulate it. So the program's threads are simulated as if they
+ * ran in turns, as under Valgrind; and the test of linked.h begins anew with each turn, for others
+ * may have been in the caches in between. At the end, which is exit() or a signal that ends the
+ * program, the result file is written.
  *
- * State: the threads and the engine, under the lock. Lost: accesses of signal handlers that
- * interrupt the recording itself; what a child does after fork; all, where the program ends by
- * _exit(2) or SIGKILL, or replaces itself. What can fail is memory, at the start: then there is no
- * result.
+ * State: the threads, under the lock; signals do not come in while it is held, for their handlers
+ * may end the program, and so come here. It is taken before the crew's. Lost: accesses of signal
+ * handlers that interrupt the recording itself; what a child does after fork; all, where the
+ * program ends by _exit(2) or SIGKILL, or replaces itself. What can fail is memory, at the start:
+ * then there is no result.
  */
 #include "kona/linked.h"
 
@@ -20,28 +21,27 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/atomic.h"
-#include "hosted.h"
+#include "crew.h"
 
-enum { RECORDS = 8192, ARGUMENTS_MAX = 64 };
+enum { ARGUMENTS_MAX = 64 };
 
 struct thread {
 	struct thread *next;	  /* Guarded by lock. */
 	struct kona_linked *self; /* NULL: ended. Guarded by lock. */
-	uint32_t number;	  /* Immutable after begin_thread(). */
-	uint32_t used;		  /* Its owner's; read by others at the end. */
-	bool inside;		  /* Its owner's: a signal handler must not record now. */
-	uint64_t record[RECORDS]; /* address << 8 | bytes << 1 | writes */
+	struct kona_crew_buffer
+		*buffer; /* NULL: none. Guarded by lock; its records are the owner's */
+	uint32_t number; /* Immutable after begin_thread(). */
 };
 
 __thread struct kona_linked kona_linked_self;
 static __thread struct thread *mine;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct kona_hosted hosted; /* Guarded by lock. */
+static struct kona_hosted hosted; /* The crew's, until it has settled. */
 static struct thread *threads;	  /* Guarded by lock. */
 static uint32_t thread_count;	  /* Guarded by lock. */
 static uint64_t reads, writes;	  /* of threads that have ended. Guarded by lock. */
@@ -49,7 +49,8 @@ static uint64_t window, window_end;
 static bool private_cores;
 static const char *result_path;
 static pthread_key_t key;
-static int active; /* Atomic: relaxed, a thread that sees it late records in vain. */
+static uint64_t line_mask; /* Immutable after begin(). */
+static int active;	   /* Atomic: relaxed, a thread that sees it late records in vain. */
 
 static void forget_lines(struct kona_linked *self)
 {
@@ -67,107 +68,99 @@ static uint64_t refs_locked(void)
 	return sum;
 }
 
-static void simulate_locked(struct thread *t, uint32_t used)
+static void lock_out(sigset_t *ret_before)
 {
-	if (private_cores && kona_sim_switch_core(hosted.sim, t->number))
-		return;
-	for (uint32_t i = 0; i < used; i++) {
-		uint64_t record = t->record[i];
+	sigset_t all;
 
-		kona_hosted_access(&hosted, record >> 8, record >> 1 & 127,
-				   record & 1 ? KONA_SIM_WRITE : KONA_SIM_READ);
-	}
-	if (hosted.pattern && refs_locked() >= window_end) {
-		kona_hosted_end_window(&hosted);
-		window_end = refs_locked() + window;
-	}
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, ret_before);
+	pthread_mutex_lock(&lock);
 }
 
-static void empty(struct thread *t)
+static void let_in(const sigset_t *before)
 {
-	pthread_mutex_lock(&lock);
-	/* relaxed: a figure */
-	if (kona_load_relaxed(&active))
-		simulate_locked(t, t->used);
-	kona_store_relaxed(&t->used, 0); /* relaxed: read by others under the lock alone */
 	pthread_mutex_unlock(&lock);
-	forget_lines(&kona_linked_self);
+	pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
+/* The thread's records so far go to the crew. */
+static void give_locked(struct thread *t)
+{
+	struct kona_crew_buffer *buffer = t->buffer;
+	uint64_t refs = refs_locked();
+
+	if (!buffer)
+		return;
+	/* relaxed: at the end others may still run; what they do now is beyond it */
+	buffer->count = (uint32_t)(kona_load_relaxed(&t->self->last) - buffer->record);
+	buffer->core = private_cores ? t->number : 0;
+	buffer->ends_window = refs >= window_end;
+	if (buffer->ends_window)
+		window_end = refs + window;
+	t->buffer = NULL;
+	kona_crew_give(buffer);
 }
 
 static void end_thread(void *argument)
 {
 	struct thread *t = argument;
+	sigset_t before;
 
-	empty(t);
-	pthread_mutex_lock(&lock);
+	lock_out(&before);
+	if (kona_load_relaxed(&active)) /* relaxed: it is written under the lock */
+		give_locked(t);
 	reads += t->self->reads;
 	writes += t->self->writes;
+	/* Other destructors may still come; then all begins anew. */
+	memset(t->self, 0, sizeof(*t->self));
 	t->self = NULL;
-	pthread_mutex_unlock(&lock);
 	mine = NULL;
+	let_in(&before);
 }
 
 /* NULL: no memory; then the thread is not simulated. */
-static struct thread *begin_thread(void)
+static struct thread *begin_thread_locked(void)
 {
-	struct thread *t =
-		mmap(NULL, sizeof(*t), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct thread *t = calloc(1, sizeof(*t));
+	struct kona_linked *self = &kona_linked_self;
 
-	if (t == MAP_FAILED)
+	if (!t)
 		return NULL;
-	t->self = &kona_linked_self;
-	mine = t;
-	t->inside = true;
-	pthread_mutex_lock(&lock);
+	t->self = self;
 	t->number = thread_count++;
 	t->next = threads;
 	threads = t;
-	kona_linked_self.mask = kona_sim_filter(hosted.sim)->data_mask;
-	pthread_mutex_unlock(&lock);
-	if (kona_linked_self.mask >= KONA_LINKED_SETS)
-		kona_linked_self.mask = KONA_LINKED_SETS - 1;
-	forget_lines(&kona_linked_self);
+	mine = t;
+	self->mask = line_mask;
+	self->filters = hosted.config.l1d.bytes != 0;
+	self->all_stores = hosted.bytes;
 	pthread_setspecific(key, t);
-	t->inside = false;
 	return t;
 }
 
-/* What the next access to this line need not tell. With distinct bytes asked for, stores must. */
-static void note_line(uint64_t line, int is_write)
+void kona_linked_refill(void)
 {
 	struct kona_linked *self = &kona_linked_self;
-	uint64_t index = line & self->mask, base = line << KONA_LINKED_LINE_SHIFT;
-
-	if (!hosted.config.l1d.bytes)
-		return;
-	self->read[index] = base;
-	if (is_write && !hosted.bytes)
-		self->write[index] = base;
-	else if (self->write[index] != base)
-		self->write[index] = UINT64_MAX;
-}
-
-void kona_linked_record(uint64_t address, uint64_t bytes, int is_write)
-{
-	struct thread *t = mine;
-	uint64_t first = address >> KONA_LINKED_LINE_SHIFT;
-	uint64_t last = (address + bytes - 1) >> KONA_LINKED_LINE_SHIFT;
+	struct kona_crew_buffer *buffer = NULL;
+	struct thread *t;
+	sigset_t before;
 
 	if (!kona_load_relaxed(&active)) /* relaxed: see there */
 		return;
-	if (!t)
-		t = begin_thread();
-	if (!t || t->inside)
-		return;
-	t->inside = true;
-	t->record[t->used] = address << 8 | bytes << 1 | (uint64_t)is_write;
-	kona_store_relaxed(&t->used, t->used + 1); /* relaxed: read by others at the end alone */
-	note_line(first, is_write);
-	if (last != first)
-		note_line(last, is_write);
-	if (t->used == RECORDS)
-		empty(t);
-	t->inside = false;
+	lock_out(&before);
+	t = mine ? mine : begin_thread_locked();
+	if (t && kona_load_relaxed(&active)) { /* relaxed: it is written under the lock */
+		give_locked(t);
+		buffer = t->buffer = kona_crew_take();
+	}
+	self->last = self->end = NULL;
+	if (buffer) {
+		buffer->record[0] = UINT64_MAX;
+		self->last = buffer->record;
+		self->end = buffer->record + KONA_CREW_RECORDS;
+	}
+	let_in(&before);
+	forget_lines(self);
 }
 
 void kona_linked_range(const void *start, size_t bytes, int is_write)
@@ -191,21 +184,23 @@ void kona_linked_range(const void *start, size_t bytes, int is_write)
 static void finish(void)
 {
 	struct kona_sim_result result;
-	int err;
+	sigset_t before;
+	int err, was_active;
 
-	if (!kona_load_relaxed(&active)) /* relaxed: one thread is here, or another is done */
-		return;
-	pthread_mutex_lock(&lock);
-	for (struct thread *t = threads; t; t = t->next) {
+	lock_out(&before);
+	was_active = kona_load_relaxed(&active); /* relaxed: it is written under the lock */
+	for (struct thread *t = threads; was_active && t; t = t->next) {
 		if (!t->self)
 			continue;
-		/* relaxed: others may still run; what they do now is beyond the end */
-		simulate_locked(t, kona_load_relaxed(&t->used));
+		give_locked(t);
 		reads += t->self->reads;
 		writes += t->self->writes;
 	}
 	kona_store_relaxed(&active, 0); /* relaxed: see there */
-	pthread_mutex_unlock(&lock);
+	let_in(&before);
+	if (!was_active)
+		return;
+	kona_crew_settle();
 	hosted.reads = reads;
 	hosted.writes = writes;
 	err = kona_hosted_finish(&hosted, program_invocation_name, result_path, &result);
@@ -258,7 +253,7 @@ static int start(char *text)
 		else if (count < ARGUMENTS_MAX)
 			rest[count++] = word;
 	}
-	return result_path ? kona_hosted_start(&hosted, rest, count) : -EINVAL;
+	return result_path ? kona_crew_start(&hosted, rest, count) : -EINVAL;
 }
 
 __attribute__((constructor)) static void begin(void)
@@ -282,6 +277,9 @@ __attribute__((constructor)) static void begin(void)
 		return;
 	}
 	window_end = window;
+	line_mask = kona_sim_filter(hosted.sim)->data_mask;
+	if (line_mask >= KONA_LINKED_SETS)
+		line_mask = KONA_LINKED_SETS - 1;
 	pthread_atfork(NULL, NULL, in_child);
 	atexit(finish);
 	watch_signals();

@@ -96,7 +96,7 @@ int kona_trace_simulate(const char *path, const struct kona_sweep_run *run,
 
 	if (!file)
 		return -errno;
-	err = kona_hosted_start(&trace.hosted, run->argument, run->argument_count);
+	err = kona_hosted_start(&trace.hosted, run->argument, run->argument_count, NULL);
 	if (!err)
 		err = read_lines(&trace, file);
 	if (!err)
