@@ -124,6 +124,8 @@ int kona_fetch_frames(struct kona_space *space, struct kona_prefetch *prefetch, 
 	struct batch batch;
 	int rc;
 
+	if (far && space->store->ops->expect_read)
+		space->store->ops->expect_read(space->store, page * KONA_PAGE_BYTES);
 	batch.count = 0;
 	batch.system_calls = 0;
 	rc = claim(space, &batch, page, seen, KONA_FRAME_RESERVE);

@@ -226,6 +226,13 @@ static int pool_read(struct kona_transport *transport, const struct kona_read *r
 	return 0;
 }
 
+static void pool_expect_read(struct kona_transport *transport, uint64_t offset_bytes)
+{
+	struct kona_pool *pool = KONA_CONTAINER(transport, struct kona_pool, transport);
+
+	pool->local.ops->expect_read(&pool->local, offset_bytes);
+}
+
 static void pool_expect_guards(struct kona_transport *transport)
 {
 	struct kona_pool *pool = KONA_CONTAINER(transport, struct kona_pool, transport);
@@ -256,6 +263,7 @@ static const struct kona_transport_ops pool_ops = {
 	.write_lines = kona_pool_write_lines,
 	.discard = kona_pool_discard,
 	.expect_guards = pool_expect_guards,
+	.expect_read = pool_expect_read,
 	.close = pool_close,
 };
 

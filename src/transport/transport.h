@@ -52,6 +52,8 @@ struct kona_transport_ops {
 	/* Gives the memory back; the range reads as zeros afterwards. Page-aligned. */
 	int (*discard)(struct kona_transport *transport, uint64_t offset_bytes,
 		       uint64_t size_bytes);
+	/* Hint, or NULL: this page is read next. */
+	void (*expect_read)(struct kona_transport *transport, uint64_t offset_bytes);
 	/* Hint, or NULL: from now on reads are small, and a system call for each is too much. */
 	void (*expect_guards)(struct kona_transport *transport);
 	void (*close)(struct kona_transport *transport);
