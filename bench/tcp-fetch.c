@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What a fetch over TCP costs, against bare sockets that spin at both ends: 4 KiB, one at a time
- * and 32 in flight, and a sequential scan against a stream of 64 KiB blocks. One run on loopback,
- * server and client in processes of their own, the contenders in turn.
+ * and 32 in flight, and blocks of 64 KiB. One run on loopback, the contenders in turn, server and
+ * client in processes of their own and on CPUs of their own: where they share one, spinning keeps
+ * the other from answering, and the scheduler leaves them together for seconds. Others' jobs decide
+ * the figures unless it runs under `chrt -f 10`.
  *
  * usage: tcp-fetch [ROUNDS]
  */
 #include <poll.h>
+#include <sched.h>
 #include <sys/socket.h>
 
 #include "wire-common.h"
@@ -166,15 +169,26 @@ static void show(const char *what, int fd, struct kona_link *link, uint32_t byte
 	free(b);
 }
 
+static void run_on(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		warnx("no CPU %d: server and client share one, and the figures tell that", cpu);
+}
+
 int main(int argc, char **argv)
 {
 	int rounds = argc > 1 ? atoi(argv[1]) : ROUNDS, fd;
 	struct kona_link link;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-
+	run_on(1);
 	wire_serve_beside(ours);
 	serve_bare();
+	run_on(0);
 	fd = wire_dial(bare);
 	wire_link(&link, ours, 1, SLAB_BYTES);
 	fill(&link);

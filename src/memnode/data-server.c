@@ -23,14 +23,13 @@
 
 #include "base/atomic.h"
 #include "base/log.h"
+#include "base/spin.h"
 
 enum {
 	FIRST_ROOM = 4096,
 	MOST_EVENTS = 64,
 	MANY = 1024, /* connections, beyond which idle ones must go */
 	SWEEP_MS = 1000,
-	LEAST_SPIN_NS = 4000,
-	MOST_SPIN_NS = 64000,
 	HOT_TRIES = 4, /* looks at the hot connection between two at all of them */
 	MOST_HOT = 16, /* requests of the hot one in a row, then the others have their turn */
 };
@@ -255,7 +254,7 @@ static bool turn(struct kona_data_server *server, int timeout_ms)
 }
 
 /* Looks on without sleeping. Returns whether something came. */
-static bool spin(struct kona_data_server *server, uint64_t spin_ns)
+static bool look_on(struct kona_data_server *server)
 {
 	uint64_t start_ns = kona_now_ns();
 
@@ -268,28 +267,26 @@ static bool spin(struct kona_data_server *server, uint64_t spin_ns)
 		server->hot_streak = 0;
 		if (turn(server, 0))
 			return true;
-	} while (kona_now_ns() - start_ns < spin_ns);
+	} while (kona_now_ns() - start_ns < KONA_SPIN_NS);
 	return false;
 }
 
 static void *run(void *with)
 {
 	struct kona_data_server *server = with;
-	uint64_t spin_ns = MOST_SPIN_NS, swept_ns = 0;
+	struct kona_spin spin = {0, 0};
+	uint64_t swept_ns = 0;
+	bool spins = false;
 
 	/* relaxed: the wake that follows the store makes us look again */
 	while (!kona_load_relaxed(&server->stop)) {
-		bool busy = turn(server, SWEEP_MS);
-
-		while (busy) {
-			busy = spin(server, spin_ns);
-			if (busy && spin_ns < MOST_SPIN_NS)
-				spin_ns *= 2;
-			else if (!busy && spin_ns > LEAST_SPIN_NS)
-				spin_ns /= 2;
-			if (kona_load_relaxed(&server->stop)) /* relaxed: as above */
-				break;
+		if (spins) {
+			spins = look_on(server);
+			kona_spin_learn(&spin, !spins);
+		} else {
+			spins = turn(server, SWEEP_MS) && kona_spin_try(&spin);
 		}
+		/* Also when it never comes to rest. */
 		if (kona_now_ns() - swept_ns > SWEEP_MS * UINT64_C(1000000)) {
 			sweep(server);
 			swept_ns = kona_now_ns();

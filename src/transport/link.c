@@ -15,17 +15,13 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum {
-	LEAST_SPIN_NS = 4000,
-	MOST_SPIN_NS = 64000,
-	MOST_VECTORS = KONA_DATA_MOST_PIECES + 1,
-};
+enum { MOST_VECTORS = KONA_DATA_MOST_PIECES + 1 };
 
 void kona_link_init(struct kona_link *link, int socket, uint64_t *opened)
 {
 	int one = 1;
 
-	*link = (struct kona_link){.socket = socket, .spin_ns = MOST_SPIN_NS, .opened = opened};
+	*link = (struct kona_link){.socket = socket, .opened = opened};
 	pthread_mutex_init(&link->lock, NULL);
 	if (socket >= 0 && setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))) {
 		/* Slower, where it is no TCP socket; not wrong. */
@@ -98,21 +94,28 @@ static int send_all(struct kona_link *link, struct iovec *vectors, size_t count,
 	return 0;
 }
 
-/* What spinning was worth decides how long it is done. */
-static void learn(struct kona_link *link, bool slept)
+/* Returns at once while it is worth to look again; else sleeps. *spun_since_ns: 0 at first. */
+static int wait_to_receive(struct kona_link *link, uint64_t *spun_since_ns, uint64_t deadline_ns)
 {
-	if (slept && link->spin_ns > LEAST_SPIN_NS)
-		link->spin_ns /= 2;
-	else if (!slept && link->spin_ns < MOST_SPIN_NS)
-		link->spin_ns *= 2;
+	uint64_t now_ns;
+
+	if (!*spun_since_ns && !kona_spin_try(&link->spin))
+		return sleep_until_ready(link, POLLIN, deadline_ns);
+	now_ns = kona_now_ns();
+	if (!*spun_since_ns)
+		*spun_since_ns = now_ns;
+	if (now_ns - *spun_since_ns < KONA_SPIN_NS)
+		return 0;
+	kona_spin_learn(&link->spin, true);
+	*spun_since_ns = 0;
+	return sleep_until_ready(link, POLLIN, deadline_ns);
 }
 
 /* Receives at least `least` bytes into the vectors, which it uses up. Returns the bytes. */
 static ssize_t receive(struct kona_link *link, struct iovec *vectors, size_t count, size_t least,
 		       uint64_t deadline_ns)
 {
-	uint64_t start_ns = 0;
-	bool slept = false;
+	uint64_t spun_since_ns = 0;
 	size_t total = 0;
 
 	while (total < least) {
@@ -125,24 +128,19 @@ static ssize_t receive(struct kona_link *link, struct iovec *vectors, size_t cou
 		if (!got || (got < 0 && errno != EAGAIN && errno != EINTR))
 			return end(link, got ? -errno : -ECONNRESET);
 		if (got < 0) {
-			uint64_t now_ns = kona_now_ns();
-
-			start_ns = start_ns ? start_ns : now_ns;
-			if (slept || now_ns - start_ns > link->spin_ns) {
-				slept = true;
-				rc = sleep_until_ready(link, POLLIN, deadline_ns);
-			}
+			rc = wait_to_receive(link, &spun_since_ns, deadline_ns);
 			if (rc)
 				return end(link, rc);
 			continue;
 		}
+		if (spun_since_ns)
+			kona_spin_learn(&link->spin, false);
+		spun_since_ns = 0;
 		total += (size_t)got;
 		done = advance(vectors, count, (size_t)got);
 		vectors += done;
 		count -= done;
 	}
-	if (start_ns)
-		learn(link, slept);
 	return (ssize_t)total;
 }
 

@@ -3,8 +3,8 @@
  * One TCP connection to a memory node, the client's end (wire/data.h).
  *
  * Whoever holds the link's lock uses it: a request and its reply, or many logs and then one wait
- * for all of them. Waiting spins for a short while, which is as long as it has been worth it
- * lately, and then sleeps. Every function has a deadline (kona_now_ns()); allocates nothing.
+ * for all of them. Waiting spins for a short while, where that has been worth it lately, and
+ * then sleeps. Every function has a deadline (kona_now_ns()); allocates nothing.
  *
  * Returns 0; -EREMOTEIO: the node refused this request, `status` says why, the link goes on; any
  * other -errno: the link is over (-ETIMEDOUT, -ECONNRESET, -EPROTO, ...), and closed for both ends.
@@ -19,14 +19,15 @@
 #include <sys/uio.h>
 
 #include "base/compiler.h"
+#include "base/spin.h"
 #include "wire/data.h"
 
 struct kona_link {
 	pthread_mutex_t lock;
-	int socket;	  /* -1: none. Lent. Guarded by lock, like what follows */
-	uint32_t tag;	  /* of the last request */
-	int status;	  /* of the last refusal */
-	uint64_t spin_ns; /* how long waiting spins */
+	int socket;   /* -1: none. Lent. Guarded by lock, like what follows */
+	uint32_t tag; /* of the last request */
+	int status;   /* of the last refusal */
+	struct kona_spin spin;
 	uint64_t calls;	  /* kernel calls made so far, for statistics */
 	uint64_t *opened; /* a bit per handle. Lent */
 };
