@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The forecast from hand-made counts. It would catch first touches that cost network, a slowdown
- * that falls with less memory, a smallest size that a larger one belies, and waits added wrongly.
+ * that falls with less memory, a smallest size that a larger one belies, waits added wrongly, and a
+ * cliff that is not told.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -78,7 +79,10 @@ static void test_slowdown(void **state)
 		    1e-9);
 	/* Half way between two sizes; the second is levelled up to the third. */
 	point = kona_plan_at(&plan, 4096 * 16 * 24);
-	assert_true(point.fetches == 3250);
+	assert_true(fabs(point.fetches - sqrt(4000.0 * 2500)) < 1e-6);
+	/* And where one has none. */
+	point = kona_plan_at(&plan, 4096 * 16 * 96);
+	assert_true(point.fetches == 1250);
 	point = kona_plan_at(&plan, 4096 * 16 * 16);
 	assert_true(point.writebacks == 3000 && point.writeback_lines == 9000);
 	/* All of it local: nothing is evicted, and what is dirty at the end is thrown away. */
@@ -101,6 +105,35 @@ static void test_smallest(void **state)
 	kona_plan_free(&plan);
 }
 
+static void test_edge(void **state)
+{
+	const struct kona_model slow = {"slow", 2, 9, 26, 82, 400000, 400000};
+	const struct kona_model quick = {"quick", 2, 9, 26, 82, 100, 100};
+	struct kona_plan_band band;
+	struct kona_plan plan;
+
+	assert_int_equal(kona_plan_make(&result, KONA_PLAN_LRU, 1e9, &plan), 0);
+	/* Between 32 and 64 sets nothing changes. */
+	band = kona_plan_band_at(&plan, 4096 * 16 * 40);
+	assert_true(band.more.fetches == 2500 && band.less.fetches == 2500);
+	assert_false(kona_plan_on_edge(&plan, &slow, 4096 * 16 * 40));
+	/* Just at a simulated size: 2 % lie beyond it. */
+	band = kona_plan_band_at(&plan, 4096 * 16 * 32);
+	assert_true(band.more.fetches == 2500 && band.less.fetches == 4000);
+	assert_true(kona_plan_on_edge(&plan, &slow, 4096 * 16 * 24));
+	assert_false(kona_plan_on_edge(&plan, &quick, 4096 * 16 * 24));
+	band = kona_plan_band_at(&plan, 4096 * 16 * 64 * 0.99);
+	assert_true(band.more.fetches == 0 && band.less.fetches == 2500);
+	band = kona_plan_band_at(&plan, 4096 * 16 * 32 * 1.01);
+	assert_true(band.more.fetches == 2500 && band.less.fetches == 4000);
+	/* Beyond both ends. */
+	band = kona_plan_band_at(&plan, 1);
+	assert_true(band.more.fetches == 4000 && band.less.fetches == 4000);
+	band = kona_plan_band_at(&plan, 1e12);
+	assert_true(band.more.fetches == 0 && band.less.fetches == 0);
+	kona_plan_free(&plan);
+}
+
 static void test_no_tables(void **state)
 {
 	struct kona_sim_result other = result;
@@ -115,6 +148,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_slowdown),
 		cmocka_unit_test(test_smallest),
+		cmocka_unit_test(test_edge),
 		cmocka_unit_test(test_no_tables),
 	};
 

@@ -45,15 +45,50 @@ static const char *replacement_name(const struct kona_plan *plan)
 	return plan->replacement == KONA_PLAN_LRU ? "lru" : "clock";
 }
 
+/* With everything local there is nothing to foretell. */
+static bool on_edge(const struct kona_plan *plan, const struct kona_models *models, double share)
+{
+	for (size_t i = 0; share < 1 && i < models->count; i++)
+		if (kona_plan_on_edge(plan, &models->model[i], plan->footprint * share))
+			return true;
+	return false;
+}
+
+static void print_edges(FILE *stream, const struct kona_plan *plan,
+			const struct kona_models *models)
+{
+	const struct kona_model *model = &models->model[0];
+	bool told = false;
+
+	for (size_t i = 0; i < SHARES; i++) {
+		struct kona_plan_band band = kona_plan_band_at(plan, plan->footprint * shares[i]);
+
+		if (!on_edge(plan, models, shares[i]))
+			continue;
+		if (!told)
+			fprintf(stream,
+				"\n! on the edge: a little more or less local memory makes "
+				"all the difference, and the forecast may be wrong by it:\n");
+		told = true;
+		fprintf(stream, "  %.0f %% local: %.0f to %.0f remote reads, %s %.2fx to %.2fx\n",
+			shares[i] * 100, band.more.fetches, band.less.fetches, model->name,
+			kona_plan_slowdown(plan, model, &band.more),
+			kona_plan_slowdown(plan, model, &band.less));
+	}
+}
+
 static void print_row(FILE *stream, const struct kona_plan *plan, const struct kona_models *models,
 		      double share)
 {
 	struct kona_plan_point point = kona_plan_at(plan, plan->footprint * share);
+	struct kona_plan_band band = kona_plan_band_at(plan, plan->footprint * share);
 	struct rates rates = rates_of(plan, &models->model[0], &point);
-	char size[16];
+	char size[16], within[48];
 
-	fprintf(stream, "%5.0f %% %9s %11.0f %10.1f %10.1f", share * 100,
+	snprintf(within, sizeof(within), "%.0f-%.0f", band.more.fetches, band.less.fetches);
+	fprintf(stream, "%5.0f %% %9s %11.0f%c %19s %10.1f %10.1f", share * 100,
 		kona_size_format((uint64_t)point.bytes, size, sizeof(size)), point.fetches,
+		on_edge(plan, models, share) ? '!' : ' ', within,
 		rates.sent_lines / (double)KONA_MIB, rates.sent_pages / (double)KONA_MIB);
 	for (size_t i = 0; i < models->count; i++)
 		fprintf(stream, " %*.2fx", column_width(&models->model[i]) - 1,
@@ -72,14 +107,16 @@ void kona_plan_table_print(FILE *stream, const struct kona_plan *plan,
 		kona_size_format((uint64_t)plan->footprint, size, sizeof(size)),
 		plan->local_ns / 1e9, plan->local_measured ? "as told" : "estimated; see --time",
 		replacement_name(plan));
-	fprintf(stream, "%7s %9s %11s %10s %10s  slowdown\n", "local", "", "remote", "MiB/s home",
-		"MiB/s home");
-	fprintf(stream, "%7s %9s %11s %10s %10s", "share", "size", "reads", "by line", "by page");
+	fprintf(stream, "%7s %9s %11s  %19s %10s %10s  slowdown\n", "local", "", "remote",
+		"with 2 %", "MiB/s home", "MiB/s home");
+	fprintf(stream, "%7s %9s %11s  %19s %10s %10s", "share", "size", "reads", "more or less",
+		"by line", "by page");
 	for (size_t i = 0; i < models->count; i++)
 		fprintf(stream, " %*s", column_width(&models->model[i]), models->model[i].name);
 	fputc('\n', stream);
 	for (size_t i = 0; i < SHARES; i++)
 		print_row(stream, plan, models, shares[i]);
+	print_edges(stream, plan, models);
 	fprintf(stream, "\nsmallest local memory that keeps the slowdown under %.2fx:\n", limit);
 	for (size_t i = 0; i < models->count; i++) {
 		double bytes = kona_plan_smallest(plan, &models->model[i], limit);
@@ -98,18 +135,21 @@ static json_t *share_object(const struct kona_plan *plan, const struct kona_mode
 			    double share)
 {
 	struct kona_plan_point point = kona_plan_at(plan, plan->footprint * share);
+	struct kona_plan_band band = kona_plan_band_at(plan, plan->footprint * share);
 	struct rates rates = rates_of(plan, &models->model[0], &point);
 	json_t *slowdown = json_object();
 
 	for (size_t i = 0; i < models->count; i++)
 		json_object_set_new(slowdown, models->model[i].name,
 				    json_real(kona_plan_slowdown(plan, &models->model[i], &point)));
-	return json_pack("{s:f,s:I,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:o}", "share", share, "bytes",
-			 (json_int_t)point.bytes, "faults", point.faults, "fetches", point.fetches,
-			 "writebacks", point.writebacks, "writeback_lines", point.writeback_lines,
-			 "fetched_bytes_per_s", rates.fetched, "sent_bytes_per_s_64",
-			 rates.sent_lines, "sent_bytes_per_s_4096", rates.sent_pages, "slowdown",
-			 slowdown);
+	return json_pack("{s:f,s:I,s:f,s:f,s:f,s:f,s:b,s:f,s:f,s:f,s:f,s:f,s:o}", "share", share,
+			 "bytes", (json_int_t)point.bytes, "faults", point.faults, "fetches",
+			 point.fetches, "fetches_2_percent_more", band.more.fetches,
+			 "fetches_2_percent_less", band.less.fetches, "on_edge",
+			 on_edge(plan, models, share), "writebacks", point.writebacks,
+			 "writeback_lines", point.writeback_lines, "fetched_bytes_per_s",
+			 rates.fetched, "sent_bytes_per_s_64", rates.sent_lines,
+			 "sent_bytes_per_s_4096", rates.sent_pages, "slowdown", slowdown);
 }
 
 int kona_plan_json_write(const char *path, const struct kona_plan *plan,
@@ -237,6 +277,36 @@ static void write_smallest(struct kona_html *page, const struct kona_plan *plan,
 	kona_html_table_end(page);
 }
 
+static void write_edges(struct kona_html *page, const struct kona_plan *plan,
+			const struct kona_models *models)
+{
+	static const char *const headings[] = {"local share", "reads, 2 % more local",
+					       "reads, 2 % less local", "slowdown, 2 % more",
+					       "slowdown, 2 % less"};
+	const struct kona_model *model = &models->model[0];
+	bool open = false;
+
+	for (size_t i = 0; i < SHARES; i++) {
+		struct kona_plan_band band = kona_plan_band_at(plan, plan->footprint * shares[i]);
+
+		if (!on_edge(plan, models, shares[i]))
+			continue;
+		if (!open)
+			kona_html_table_begin(page,
+					      "On the edge: a little more or less local memory "
+					      "makes all the difference here (first model)",
+					      headings, KONA_ARRAY_LEN(headings));
+		open = true;
+		kona_html_cell(page, KONA_UNIT_PERCENT, shares[i]);
+		kona_html_cell(page, KONA_UNIT_NUMBER, band.more.fetches);
+		kona_html_cell(page, KONA_UNIT_NUMBER, band.less.fetches);
+		kona_html_cell(page, KONA_UNIT_TIMES, kona_plan_slowdown(plan, model, &band.more));
+		kona_html_cell(page, KONA_UNIT_TIMES, kona_plan_slowdown(plan, model, &band.less));
+	}
+	if (open)
+		kona_html_table_end(page);
+}
+
 int kona_plan_html_write(const char *path, const struct kona_plan *plan,
 			 const struct kona_models *models, double limit)
 {
@@ -264,6 +334,7 @@ int kona_plan_html_write(const char *path, const struct kona_plan *plan,
 		strcpy(facts[3].value, "none");
 	kona_html_facts(page, facts, KONA_ARRAY_LEN(facts));
 	plot_slowdown(page, plan, models, limit);
+	write_edges(page, plan, models);
 	write_smallest(page, plan, models, limit);
 	plot_traffic(page, plan, &models->model[0]);
 	kona_html_paragraph(page,

@@ -174,6 +174,8 @@ void kona_plan_free(struct kona_plan *plan)
 
 static double between(double low, double high, double share)
 {
+	if (low > 0 && high > 0)
+		return low * pow(high / low, share);
 	return low + (high - low) * share;
 }
 
@@ -195,6 +197,27 @@ struct kona_plan_point kona_plan_at(const struct kona_plan *plan, double bytes)
 		.writebacks = between(p[i - 1].writebacks, p[i].writebacks, share),
 		.writeback_lines = between(p[i - 1].writeback_lines, p[i].writeback_lines, share),
 	};
+}
+
+struct kona_plan_band kona_plan_band_at(const struct kona_plan *plan, double bytes)
+{
+	const struct kona_plan_point *p = plan->points;
+	size_t more = 0, less = plan->count - 1;
+
+	while (more < plan->count - 1 && p[more].bytes < bytes * 1.02)
+		more++;
+	while (less > 0 && p[less].bytes > bytes * 0.98)
+		less--;
+	return (struct kona_plan_band){.more = p[more], .less = p[less]};
+}
+
+int kona_plan_on_edge(const struct kona_plan *plan, const struct kona_model *model, double bytes)
+{
+	struct kona_plan_band band = kona_plan_band_at(plan, bytes);
+
+	return band.less.fetches > 1.5 * band.more.fetches &&
+	       kona_plan_slowdown(plan, model, &band.less) >
+		       1.1 * kona_plan_slowdown(plan, model, &band.more);
 }
 
 double kona_plan_slowdown(const struct kona_plan *plan, const struct kona_model *model,

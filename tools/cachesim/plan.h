@@ -59,8 +59,27 @@ KONA_MUST_CHECK int kona_plan_make(const struct kona_sim_result *result,
 				   struct kona_plan *ret_plan);
 void kona_plan_free(struct kona_plan *plan);
 
-/* With bytes of local memory; between simulated sizes on a straight line. */
+/*
+ * With bytes of local memory. Between two simulated sizes a count changes by the same factor with
+ * each step, so that on a cliff the error is as large a factor upwards as downwards; on a straight
+ * line where one of them has none.
+ */
 struct kona_plan_point kona_plan_at(const struct kona_plan *plan, double bytes);
+
+/*
+ * What local memory 2 % larger and 2 % smaller would leave, at worst: counts never rise with size,
+ * so they are those of the next simulated sizes beyond.
+ */
+struct kona_plan_band {
+	struct kona_plan_point more, less; /* local memory */
+};
+struct kona_plan_band kona_plan_band_at(const struct kona_plan *plan, double bytes);
+
+/*
+ * The curve is so steep there that the forecast cannot be trusted: in the band reads differ by more
+ * than half, and the slowdown by more than a tenth.
+ */
+int kona_plan_on_edge(const struct kona_plan *plan, const struct kona_model *model, double bytes);
 
 /* Run time over that with all memory local. */
 double kona_plan_slowdown(const struct kona_plan *plan, const struct kona_model *model,
