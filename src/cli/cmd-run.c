@@ -20,6 +20,7 @@ enum {
 	OPTION_POOL,
 	OPTION_DIRTY,
 	OPTION_NET,
+	OPTION_SEAL,
 	OPTION_FOLLOW,
 	OPTION_SUMMARY,
 	OPTION_STATS,
@@ -33,7 +34,7 @@ struct options {
 	struct kona_rack_wish wish;
 	const char *dirty, *stats;
 	char net[KONA_NET_TEXT_BYTES]; /* "": none */
-	bool follow, summary;
+	bool follow, seal, summary;
 	char **program;
 };
 
@@ -50,6 +51,8 @@ static const struct argp_option argp_options[] = {
 	{"net", OPTION_NET, "NETWORK", 0,
 	 "take as long as a network would: rdma (3us:100G), tcp (10us:10G) or "
 	 "LATENCY:BITS_PER_SECOND"},
+	{"seal", OPTION_SEAL, NULL, 0,
+	 "encrypt and authenticate every page that leaves for a memory node"},
 	{"follow", OPTION_FOLLOW, NULL, 0, "programs that it executes get remote memory, too"},
 	{"summary", OPTION_SUMMARY, NULL, 0, "print what happened to standard error"},
 	{"stats", OPTION_STATS, "FILE", 0, "write what happened as JSON"},
@@ -110,6 +113,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 		if (kona_net_parse(argument, o->net))
 			argp_error(state, "--net: no such network: %s (rdma, tcp or, say, 5us:25G)",
 				   argument);
+		break;
+	case OPTION_SEAL:
+		o->seal = true;
 		break;
 	case OPTION_FOLLOW:
 		o->follow = true;
@@ -236,7 +242,8 @@ int kona_cmd_run(int argc, char **argv)
 				      .net = o.net[0] ? o.net : NULL,
 				      .local_bytes = o.local_bytes,
 				      .remote_bytes = o.wish.remote_bytes,
-				      .follow = o.follow};
+				      .follow = o.follow,
+				      .seal = o.seal};
 	status = kona_host_check();
 	if (!status)
 		status = find_library(library);

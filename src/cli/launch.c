@@ -96,6 +96,8 @@ static int set_environment(const struct kona_launch *launch, int stats_fd)
 	if (!rc)
 		rc = put_number("KONA_FOLLOW", launch->follow);
 	if (!rc)
+		rc = put_number("KONA_SEAL", launch->seal);
+	if (!rc)
 		rc = put_number("KONA_STATS_FD", (uint64_t)stats_fd);
 	return rc;
 }

@@ -78,7 +78,7 @@ struct kona_launch {
 	const char *library, *socket, *dirty;
 	const char *net; /* KONA_NET; NULL: none */
 	uint64_t local_bytes, remote_bytes;
-	bool follow;
+	bool follow, seal;
 	int stats_fd;
 };
 

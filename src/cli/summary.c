@@ -27,19 +27,15 @@
 static const struct field {
 	const char *name;
 	size_t offset;
-} fields[] = {FIELD(faults_missing),	 FIELD(faults_wp),
-	      FIELD(guard_misses),	 FIELD(fetched_pages),
-	      FIELD(fetched_bytes),	 FIELD(zero_filled_pages),
-	      FIELD(prefetched_pages),	 FIELD(prefetch_used_pages),
-	      FIELD(evicted_pages),	 FIELD(evicted_clean_pages),
-	      FIELD(recalled_pages),	 FIELD(held_pages),
-	      FIELD(moved_in_place),	 FIELD(moved_to_frame),
-	      FIELD(written_back_bytes), FIELD(dirty_lines),
-	      FIELD(discarded_pages),	 FIELD(preserved_pages),
-	      FIELD(handler_ns),	 FIELD(evict_ns),
-	      FIELD(system_calls),	 FIELD(local_pages),
-	      FIELD(local_pages_peak),	 FIELD(local_budget_bytes),
-	      FIELD(metadata_bytes),	 FIELD(remote_slabs),
+} fields[] = {FIELD(faults_missing),	  FIELD(faults_wp),	      FIELD(guard_misses),
+	      FIELD(fetched_pages),	  FIELD(fetched_bytes),	      FIELD(zero_filled_pages),
+	      FIELD(prefetched_pages),	  FIELD(prefetch_used_pages), FIELD(evicted_pages),
+	      FIELD(evicted_clean_pages), FIELD(recalled_pages),      FIELD(held_pages),
+	      FIELD(moved_in_place),	  FIELD(moved_to_frame),      FIELD(written_back_bytes),
+	      FIELD(dirty_lines),	  FIELD(discarded_pages),     FIELD(preserved_pages),
+	      FIELD(changed_pages),	  FIELD(handler_ns),	      FIELD(evict_ns),
+	      FIELD(system_calls),	  FIELD(local_pages),	      FIELD(local_pages_peak),
+	      FIELD(local_budget_bytes),  FIELD(metadata_bytes),      FIELD(remote_slabs),
 	      FIELD(remote_bytes)};
 
 static_assert(sizeof(fields) / sizeof(fields[0]) * 8 +
@@ -133,6 +129,10 @@ void kona_summary_print(FILE *stream, const struct kona_stats_area *area, const 
 		size(s.written_back_bytes));
 	fprintf(stream, "  dirty lines        %" PRIu64 " (%s)\n", s.dirty_lines,
 		size(s.dirty_lines * KONA_LINE_BYTES));
+	if (s.changed_pages)
+		fprintf(stream,
+			"  CHANGED PAGES      %" PRIu64 ": a memory node alters what it holds\n",
+			s.changed_pages);
 	if (s.dirty_lines)
 		fprintf(stream, "  amplification      %.2f (as 4 KiB pages: %.2f)\n", a.lines,
 			a.pages);

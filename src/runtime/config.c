@@ -13,7 +13,7 @@
 #include "base/units.h"
 
 static const char *const variables[] = {"KONA_SOCKET", "KONA_LOCAL",	"KONA_REMOTE", "KONA_DIRTY",
-					"KONA_FOLLOW", "KONA_STATS_FD", "KONA_NET"};
+					"KONA_FOLLOW", "KONA_STATS_FD", "KONA_NET",    "KONA_SEAL"};
 
 /* Not getenv(): a program may define that for itself, as bash does. */
 static const char *find_variable(const char *name)
@@ -78,15 +78,15 @@ static int read_mode(enum kona_dirty_mode *mode)
 	return -EINVAL;
 }
 
-static int read_follow(bool *follow)
+static int read_flag(const char *name, bool *flag)
 {
-	const char *text = find_variable("KONA_FOLLOW");
+	const char *text = find_variable(name);
 
 	if (!text)
 		return 0;
 	if (strcmp(text, "0") && strcmp(text, "1"))
 		return -EINVAL;
-	*follow = *text == '1';
+	*flag = *text == '1';
 	return 0;
 }
 
@@ -110,8 +110,10 @@ int kona_config_read(struct kona_config *config, const char **ret_reason)
 		reason = "KONA_REMOTE is not a number of bytes";
 	else if (read_mode(&read.dirty_mode))
 		reason = "KONA_DIRTY is not lines, twin or wp";
-	else if (read_follow(&read.follow))
+	else if (read_flag("KONA_FOLLOW", &read.follow))
 		reason = "KONA_FOLLOW is not 0 or 1";
+	else if (read_flag("KONA_SEAL", &read.seal))
+		reason = "KONA_SEAL is not 0 or 1";
 	else if (read_net(&read))
 		reason = "KONA_NET is not NANOSECONDS:BYTES_PER_SECOND";
 	else if (read_number("KONA_STATS_FD", INT_MAX, &descriptor))

@@ -8,7 +8,8 @@
  *   KONA_DIRTY     lines (default) | twin | wp
  *   KONA_FOLLOW    1: programs that this one forks or executes use remote memory, too; 0 (default)
  *   KONA_NET       NS:BYTES_PER_SECOND: latency and bandwidth of a network that is emulated
- *   KONA_STATS_FD  descriptor of a statistics area (stats.h); optional
+ *   KONA_SEAL      1: memory nodes get pages encrypted and authenticated (transport/seal.h); 0
+ * (default) KONA_STATS_FD  descriptor of a statistics area (stats.h); optional
  */
 #ifndef KONA_RUNTIME_CONFIG_H
 #define KONA_RUNTIME_CONFIG_H
@@ -25,6 +26,7 @@ struct kona_config {
 	uint64_t remote_bytes;
 	enum kona_dirty_mode dirty_mode;
 	bool follow;
+	bool seal;
 	uint64_t net_latency_ns;
 	uint64_t net_bytes_per_s; /* 0: no network is emulated */
 	int stats_descriptor;	  /* -1: none */

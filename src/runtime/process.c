@@ -30,6 +30,7 @@
 #include "runtime/os.h"
 #include "runtime/replicas.h"
 #include "runtime/space.h"
+#include "transport/seal.h"
 
 enum {
 	STATUS_NOT_STARTED = 125,
@@ -47,6 +48,7 @@ struct tenancy {
 	struct kona_replicas replicas;
 	struct kona_transport *store;
 	struct kona_transport net; /* over them, when a network is emulated */
+	struct kona_seal seal;	   /* over that, when pages are sealed */
 	struct kona_keeper keeper;
 };
 
@@ -144,6 +146,36 @@ static int grow(void *context, uint64_t first, uint64_t count, bool patient)
 	}
 }
 
+static void tell_changed(void *with, uint64_t offset_bytes, const char *node, bool lost)
+{
+	static bool said; /* Atomic, no edge: elects the first */
+	struct tenancy *of = with;
+	const char *what = node ? "memory node" : "the network, or a memory node",
+		   *name = node ? node : "";
+
+	if (lost)
+		kona_fatal("page %p did not come back as this program stored it: %s %s changed it, "
+			   "and nobody else has it",
+			   of->space.base + offset_bytes, what, name);
+	kona_add_relaxed(&of->space.stats->changed_pages, 1); /* relaxed: a figure */
+	if (!kona_exchange_acq_rel(&said, true))	      /* no edge: see above */
+		kona_warn("page %p did not come back as this program stored it: %s %s changed it; "
+			  "another replica was right",
+			  of->space.base + offset_bytes, what, name);
+}
+
+static void seal_store(struct tenancy *made)
+{
+	const struct kona_seal_hooks hooks = {tell_changed, made};
+	int rc = kona_seal_init(&made->seal, made->store, vfmem_bytes / KONA_PAGE_BYTES, &hooks);
+
+	if (rc == -ENOTSUP)
+		fail("KONA_SEAL", "this processor has no AES instructions");
+	if (rc)
+		fail("KONA_SEAL", strerror(-rc));
+	made->store = &made->seal.transport;
+}
+
 static void open_lease(struct tenancy *made)
 {
 	char text[KONA_BROKER_TEXT_BYTES] = "";
@@ -156,17 +188,19 @@ static void open_lease(struct tenancy *made)
 	if (rc)
 		fail("store", strerror(-rc));
 	made->store = &made->replicas.pool.transport;
-	if (!config.net_bytes_per_s)
-		return;
-	kona_transport_delay_init(&made->net, made->store, config.net_latency_ns,
-				  config.net_bytes_per_s);
-	made->store = &made->net;
+	if (config.net_bytes_per_s) {
+		kona_transport_delay_init(&made->net, made->store, config.net_latency_ns,
+					  config.net_bytes_per_s);
+		made->store = &made->net;
+	}
+	if (config.seal)
+		seal_store(made);
 }
 
 /* Where reading the store is cheap, it is its own baseline. */
 static enum kona_dirty_mode dirty_mode(const struct tenancy *of)
 {
-	bool cheap = of->broker.on_host && !config.net_bytes_per_s;
+	bool cheap = of->broker.on_host && !config.net_bytes_per_s && !config.seal;
 
 	return config.dirty_mode == KONA_DIRTY_LINES && cheap ? KONA_DIRTY_STORE
 							      : config.dirty_mode;

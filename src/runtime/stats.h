@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #define KONA_STATS_MAGIC   UINT64_C(0x7374617473414e4b)
-#define KONA_STATS_VERSION 2
+#define KONA_STATS_VERSION 3
 
 enum {
 	KONA_STATS_BLOCKS = 256,
@@ -42,15 +42,16 @@ struct kona_stats {
 	uint64_t dirty_lines;	      /* lines found changed at eviction */
 	uint64_t discarded_pages;     /* freed: never written back */
 	uint64_t preserved_pages;     /* copied to a forked child before they were overwritten */
-	uint64_t handler_ns;	      /* time the fault handler worked */
-	uint64_t evict_ns;	      /* time eviction worked, in any thread */
-	uint64_t system_calls;	      /* made by the runtime on the fetch and write-back walks */
-	uint64_t local_pages;	      /* level */
-	uint64_t local_pages_peak;    /* level */
-	uint64_t local_budget_bytes;  /* level: --local, metadata included */
-	uint64_t metadata_bytes;      /* level: baselines and descriptors of local pages */
-	uint64_t remote_slabs;	      /* level */
-	uint64_t remote_bytes;	      /* level: granted */
+	uint64_t changed_pages;	     /* sealed: not given back as stored; other replicas had them */
+	uint64_t handler_ns;	     /* time the fault handler worked */
+	uint64_t evict_ns;	     /* time eviction worked, in any thread */
+	uint64_t system_calls;	     /* made by the runtime on the fetch and write-back walks */
+	uint64_t local_pages;	     /* level */
+	uint64_t local_pages_peak;   /* level */
+	uint64_t local_budget_bytes; /* level: --local, metadata included */
+	uint64_t metadata_bytes;     /* level: baselines and descriptors of local pages */
+	uint64_t remote_slabs;	     /* level */
+	uint64_t remote_bytes;	     /* level: granted */
 };
 
 struct kona_stats_area {
@@ -61,7 +62,7 @@ struct kona_stats_area {
 	struct kona_stats blocks[KONA_STATS_BLOCKS];
 };
 
-static_assert(sizeof(struct kona_stats) == 40 + 27 * 8, "shared layout");
+static_assert(sizeof(struct kona_stats) == 40 + 28 * 8, "shared layout");
 static_assert(sizeof(struct kona_stats_area) == 16 + KONA_STATS_BLOCKS * sizeof(struct kona_stats),
 	      "shared layout");
 

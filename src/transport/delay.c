@@ -9,6 +9,8 @@
  *
  * State: when each direction is free. What can fail: the layer below, at once.
  */
+#include <errno.h>
+
 #include "base/atomic.h"
 #include "base/units.h"
 #include "transport/transport.h"
@@ -75,6 +77,16 @@ static int delay_discard(struct kona_transport *transport, uint64_t offset_bytes
 	return 0;
 }
 
+/* Rare: its time is not emulated. */
+static int delay_read_judged(struct kona_transport *transport, uint64_t offset_bytes, char *page,
+			     struct kona_judge *judge)
+{
+	const struct kona_transport_ops *ops = transport->below->ops;
+
+	return ops->read_judged ? ops->read_judged(transport->below, offset_bytes, page, judge)
+				: -EBADMSG;
+}
+
 static void delay_expect_guards(struct kona_transport *transport)
 {
 	if (transport->below->ops->expect_guards)
@@ -91,6 +103,7 @@ static const struct kona_transport_ops delay_ops = {
 	.read = delay_read,
 	.write_lines = delay_write_lines,
 	.discard = delay_discard,
+	.read_judged = delay_read_judged,
 	.expect_guards = delay_expect_guards,
 	.close = delay_close,
 };

@@ -233,6 +233,51 @@ static void pool_expect_read(struct kona_transport *transport, uint64_t offset_b
 	pool->local.ops->expect_read(&pool->local, offset_bytes);
 }
 
+/* May this replica be given up? Not the last one: it may yet have the other pages. */
+static bool is_spare(uint64_t word, unsigned int node)
+{
+	int slot = kona_pool_find_slot(word, node);
+
+	return slot < 0 || kona_pool_is_kept(kona_pool_clear_slot(word, (unsigned int)slot));
+}
+
+static int pool_read_judged(struct kona_transport *transport, uint64_t offset_bytes, char *page,
+			    struct kona_judge *judge)
+{
+	struct kona_pool *pool = KONA_CONTAINER(transport, struct kona_pool, transport);
+	const struct kona_read read = {offset_bytes, page, KONA_PAGE_BYTES};
+	uint64_t slab = offset_bytes / pool->slab_bytes, system_calls = 0;
+	bool here = true; /* the copy on this host was not refused yet */
+
+	for (;;) {
+		uint64_t word = kona_pool_word(pool, slab);
+		uint64_t others = here ? word : word & ~KONA_POOL_LOCAL;
+		struct batch batch = {.node = here || others ? choose(pool, slab, others) : NOBODY,
+				      .word = word,
+				      .count = 1};
+		int rc = -EBADMSG;
+
+		if (batch.node == NOBODY)
+			return rc;
+		next_part(pool, &read, &(struct cursor){0, 0}, &batch.pieces[0]);
+		rc = batch.node < 0 ? read_local(pool, &batch, &system_calls)
+				    : read_remote(pool, &batch, &system_calls);
+		if (rc == -EAGAIN)
+			continue;
+		if (rc)
+			return rc;
+		if (judge->is_right(judge, page,
+				    batch.node < 0 ? "this host" : pool->nodes[batch.node].name))
+			return 0;
+		if (batch.node < 0)
+			here = false;
+		else if (is_spare(others, (unsigned int)batch.node))
+			kona_pool_kill_replica(pool, slab, (unsigned int)batch.node);
+		else
+			return -EBADMSG;
+	}
+}
+
 static void pool_expect_guards(struct kona_transport *transport)
 {
 	struct kona_pool *pool = KONA_CONTAINER(transport, struct kona_pool, transport);
@@ -262,6 +307,7 @@ static const struct kona_transport_ops pool_ops = {
 	.read = pool_read,
 	.write_lines = kona_pool_write_lines,
 	.discard = kona_pool_discard,
+	.read_judged = pool_read_judged,
 	.expect_guards = pool_expect_guards,
 	.expect_read = pool_expect_read,
 	.close = pool_close,

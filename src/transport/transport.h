@@ -2,9 +2,11 @@
 /*
  * How the bytes of a store (the memory that one lease holds on a memory node) are reached.
  *
- *   fetch  --> read()         --+
- *   evict  --> write_lines()  --+--> shm: the node's memfd | null: nothing, for tests | chaos:
- * faults discard -> discard()      --+
+ *   fetch   --> read()         --+
+ *   evict   --> write_lines()  --+--> shm: the node's memfd | pool: nodes on other hosts | null
+ *   discard --> discard()      --+
+ *
+ * Layers over them: seal (encryption), delay (a network that is emulated), chaos (faults).
  *
  * All operations are synchronous, may be called from several threads at once, never allocate, and
  * return 0 or -errno: -EPROTO when the peer or the store does not behave, -EIO when it is gone.
@@ -22,7 +24,7 @@
 struct kona_dirty_page {
 	uint64_t offset_bytes; /* of the page in the store */
 	uint64_t mask;	       /* not 0 */
-	const char *content;   /* the page, 4096 bytes; only lines in mask are read */
+	const char *content;   /* the whole page: a layer may store more than the lines in mask */
 };
 
 /* One piece to be read; pieces of one call need not be neighbours, at either end. */
@@ -30,6 +32,12 @@ struct kona_read {
 	uint64_t offset_bytes; /* in the store */
 	void *buffer;
 	size_t size_bytes;
+};
+
+/* Knows what a page must be. */
+struct kona_judge {
+	/* Takes what the memory node of this name gave, and makes of it what is wanted; or not. */
+	bool (*is_right)(struct kona_judge *judge, char *page, const char *node);
 };
 
 struct kona_transport;
@@ -52,6 +60,13 @@ struct kona_transport_ops {
 	/* Gives the memory back; the range reads as zeros afterwards. Page-aligned. */
 	int (*discard)(struct kona_transport *transport, uint64_t offset_bytes,
 		       uint64_t size_bytes);
+	/*
+	 * Reads one page from one replica after the other until the judge takes it; those whose
+	 * page it does not take count as dead, but for the last. -EBADMSG: it takes none. NULL:
+	 * there are no replicas.
+	 */
+	int (*read_judged)(struct kona_transport *transport, uint64_t offset_bytes, char *page,
+			   struct kona_judge *judge);
 	/* Hint, or NULL: this page is read next. */
 	void (*expect_read)(struct kona_transport *transport, uint64_t offset_bytes);
 	/* Hint, or NULL: from now on reads are small, and a system call for each is too much. */
