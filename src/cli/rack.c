@@ -26,12 +26,14 @@
 #include "base/units.h"
 #include "base/unix.h"
 #include "cli/run.h"
+#include "wire/broker.h"
 #include "wire/rack-call.h"
 #include "wire/rack.h"
 
 enum {
 	START_MS = 10000,
 	END_MS = 10000,
+	ANSWER_MS = 3000,
 	MOST_ARGUMENTS = 12,
 	MEMD = 0, /* indices of ready_fd */
 	RACKD = 1,
@@ -283,18 +285,78 @@ static int start_broker(struct kona_run_rack *rack, const char *address)
 	return status;
 }
 
-static int use_host_memd(struct kona_run_rack *rack, const char *path)
+/* Do two lists of addresses, with commas between, have one in common? */
+static bool share_address(const char *one, const char *other)
+{
+	for (; *one; one += strspn(one, ",")) {
+		size_t length = strcspn(one, ",");
+
+		for (const char *seen = other; *seen; seen += strspn(seen, ",")) {
+			size_t seen_length = strcspn(seen, ",");
+
+			if (length && length == seen_length && !memcmp(one, seen, length))
+				return true;
+			seen += seen_length;
+		}
+		one += length;
+	}
+	return false;
+}
+
+/* Asks a kona-memd for the address of its rack. */
+static int ask_for_rack(int memd, struct kona_broker_told *told)
+{
+	static const struct kona_broker_ask ask = {
+		{KONA_BROKER_MAGIC, KONA_BROKER_VERSION, KONA_BROKER_ASK}, 0};
+	struct pollfd polled = {memd, POLLIN, 0};
+	int passed, rc = kona_unix_send(memd, &ask, sizeof(ask), -1, 0);
+
+	if (rc)
+		return rc;
+	if (poll(&polled, 1, ANSWER_MS) != 1)
+		return -ETIMEDOUT;
+	if (kona_unix_receive(memd, told, sizeof(*told), MSG_DONTWAIT, &passed) != sizeof(*told) ||
+	    told->header.type != KONA_BROKER_TOLD || told->rack[sizeof(told->rack) - 1])
+		return -EPROTO;
+	return 0;
+}
+
+/* The kona-memd of this host serves programs of its own rack only. One line when that is another.
+ */
+static int check_rack(int memd, const char *path, const char *wanted)
+{
+	struct kona_broker_told told;
+	int rc = ask_for_rack(memd, &told);
+
+	if (rc)
+		kona_error("the kona-memd at %s does not tell its rack (%s): is it of another "
+			   "version? It is left alone; this run starts a broker of its own",
+			   path, strerror(-rc));
+	else if (!share_address(told.rack, wanted))
+		kona_error("the kona-memd at %s belongs to the rack %s, not to %s: it is left "
+			   "alone, and this run starts a broker of its own",
+			   path, told.rack, wanted);
+	else
+		return 0;
+	return -ENOENT;
+}
+
+/* rack: only if it belongs to that one; or NULL. */
+static int use_host_memd(struct kona_run_rack *run, const char *path, const char *rack)
 {
 	int fd, rc;
 
-	if (strlen(path) >= sizeof(rack->socket))
+	if (strlen(path) >= sizeof(run->socket))
 		return -ENAMETOOLONG;
 	rc = kona_unix_connect(path, SOCK_SEQPACKET, &fd);
 	if (rc)
 		return rc;
+	if (rack)
+		rc = check_rack(fd, path, rack);
 	close(fd);
-	snprintf(rack->socket, sizeof(rack->socket), "%s", path);
-	return 0;
+	if (!rc)
+		snprintf(run->socket, sizeof(run->socket), "%s", path);
+	return rc;
 }
 
 int kona_run_rack_start(struct kona_run_rack *rack, const struct kona_rack_wish *wish)
@@ -304,7 +366,7 @@ int kona_run_rack_start(struct kona_run_rack *rack, const struct kona_rack_wish 
 	memset(rack, 0, sizeof(*rack));
 	rack->owner_fd = rack->ready_fd[MEMD] = rack->ready_fd[RACKD] = -1;
 	if (wish->memd || wish->rack) {
-		rc = use_host_memd(rack, wish->memd ? wish->memd : KONA_MEMD_DEFAULT);
+		rc = use_host_memd(rack, wish->memd ? wish->memd : KONA_MEMD_DEFAULT, wish->rack);
 		if (!rc)
 			return 0;
 		if (wish->memd) {

@@ -75,8 +75,9 @@ static void on_packet(evutil_socket_t fd, short what, void *with)
 	else if (passed >= 0)
 		close(passed);
 	if (!rc) {
-		/* The deadline was for the first packet only. */
-		event_remove_timer(tenant->event);
+		/* The deadline was for the first packet only, but a question is no HELLO. */
+		if (request.header.type != KONA_BROKER_ASK)
+			event_remove_timer(tenant->event);
 		return;
 	}
 	if (rc == -EPROTO)

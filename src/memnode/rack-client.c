@@ -52,6 +52,11 @@ uint64_t kona_rack_client_slab_bytes(const struct kona_rack_client *client)
 	return client->slab_bytes;
 }
 
+const char *kona_rack_client_address(const struct kona_rack_client *client)
+{
+	return client->address;
+}
+
 int64_t kona_rack_client_request(const struct kona_rack_client *client)
 {
 	return client->request;

@@ -93,6 +93,9 @@ void kona_rack_client_resync(struct kona_rack_client *client);
 /* Of this node; 0 until the first registration. */
 int64_t kona_rack_client_node(const struct kona_rack_client *client);
 
+/* As it was given: of all controllers of the rack. */
+const char *kona_rack_client_address(const struct kona_rack_client *client);
+
 /* 0 until the first registration. */
 uint64_t kona_rack_client_slab_bytes(const struct kona_rack_client *client);
 

@@ -27,6 +27,14 @@ int kona_reply_welcome(int connection, struct kona_broker_welcome *welcome, int 
 	return kona_unix_send(connection, welcome, sizeof(*welcome), news, MSG_DONTWAIT);
 }
 
+int kona_reply_told(int connection, const char *rack)
+{
+	struct kona_broker_told told = {.header = make_header(KONA_BROKER_TOLD)};
+
+	snprintf(told.rack, sizeof(told.rack), "%s", rack);
+	return kona_unix_send(connection, &told, sizeof(told), -1, MSG_DONTWAIT);
+}
+
 int kona_reply_held(int connection, int status)
 {
 	struct kona_broker_hold held = {.header = make_header(KONA_BROKER_HELD), .status = status};

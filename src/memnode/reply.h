@@ -15,6 +15,7 @@
 /* welcome: all but header and text. The socket for news goes along when status is 0. */
 KONA_MUST_CHECK int kona_reply_welcome(int connection, struct kona_broker_welcome *welcome,
 				       int news, const char *text);
+KONA_MUST_CHECK int kona_reply_told(int connection, const char *rack);
 KONA_MUST_CHECK int kona_reply_held(int connection, int status);
 /* The memory, unless it is NULL, goes along when status is 0. */
 KONA_MUST_CHECK int kona_reply_granted(int connection, int status,

@@ -161,6 +161,9 @@ int kona_tenant_request(struct kona_tenant *tenant, const union kona_broker_requ
 				passed = -1;
 			rc = kona_reply_held(tenant->connection, rc);
 		}
+	} else if (request->header.type == KONA_BROKER_ASK) {
+		rc = kona_reply_told(tenant->connection,
+				     kona_rack_client_address(tenant->all->rack));
 	} else if (request->header.type == KONA_BROKER_HELLO) {
 		rc = open_lease(tenant, &request->hello);
 	} else if (request->header.type == KONA_BROKER_LINK) {

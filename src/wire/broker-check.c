@@ -10,6 +10,8 @@
 static size_t size_of_type(uint16_t type)
 {
 	switch (type) {
+	case KONA_BROKER_ASK:
+		return sizeof(struct kona_broker_ask);
 	case KONA_BROKER_HELLO:
 		return sizeof(struct kona_broker_hello);
 	case KONA_BROKER_HOLD:
@@ -43,6 +45,8 @@ static const char *find_fault(const union kona_broker_request *request, size_t s
 	if (size_bytes != size_of_type(request->header.type))
 		return "wrong length";
 	switch (request->header.type) {
+	case KONA_BROKER_ASK:
+		return request->ask.reserved ? "reserved field is not 0" : NULL;
 	case KONA_BROKER_HELLO:
 		if (!memchr(request->hello.program, 0, sizeof(request->hello.program)))
 			return "program name without an end";

@@ -13,6 +13,7 @@
 /* A request, after kona_broker_check(). */
 union kona_broker_request {
 	struct kona_broker_header header;
+	struct kona_broker_ask ask;
 	struct kona_broker_hello hello;
 	struct kona_broker_hold hold;
 	struct kona_broker_grant grant;

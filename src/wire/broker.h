@@ -8,6 +8,8 @@
  * alive. The end of the stream tells the client that its memory node is gone.
  *
  *   client                              memd
+ *   ASK ------------------------------> (kona run; at any time)
+ *   <---------------------------- TOLD  the address of the rack that the daemon belongs to
  *   HELLO ----------------------------> opens a lease with the rack controller
  *   <------------------------- WELCOME  + the socket for news (below)
  *   HOLD  + a descriptor -------------> keeps it open until the lease ends (spare userfaultfd)
@@ -59,6 +61,8 @@ enum kona_broker_type {
 	KONA_BROKER_SET = 9,
 	KONA_BROKER_TAKEN = 10,
 	KONA_BROKER_LOST = 11,
+	KONA_BROKER_ASK = 12,
+	KONA_BROKER_TOLD = 13,
 };
 
 enum {
@@ -67,12 +71,23 @@ enum {
 	KONA_BROKER_MOST_SLABS = 16,
 	KONA_BROKER_MOST_REPLICAS = 4, /* three, and one that takes another's place */
 	KONA_BROKER_CAPABILITY_BYTES = 16,
+	KONA_BROKER_RACK_BYTES = 1016,
 };
 
 struct kona_broker_header {
 	uint32_t magic;
 	uint16_t version;
 	uint16_t type;
+};
+
+struct kona_broker_ask {
+	struct kona_broker_header header;
+	uint64_t reserved; /* 0 */
+};
+
+struct kona_broker_told {
+	struct kona_broker_header header;
+	char rack[KONA_BROKER_RACK_BYTES]; /* as kona-memd --rack has it; cut off at the end */
 };
 
 struct kona_broker_hello {
@@ -168,6 +183,8 @@ struct kona_broker_report {
 };
 
 static_assert(sizeof(struct kona_broker_header) == 8, "wire layout");
+static_assert(sizeof(struct kona_broker_ask) == 16, "wire layout");
+static_assert(sizeof(struct kona_broker_told) == 1024, "wire layout");
 static_assert(sizeof(struct kona_broker_hello) == 88, "wire layout");
 static_assert(sizeof(struct kona_broker_welcome) == 256, "wire layout");
 static_assert(sizeof(struct kona_broker_hold) == 16, "wire layout");

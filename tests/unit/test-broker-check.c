@@ -30,7 +30,8 @@ static union kona_broker_request make(enum kona_broker_type type)
 static const struct {
 	enum kona_broker_type type;
 	size_t size_bytes;
-} requests[] = {{KONA_BROKER_HELLO, sizeof(struct kona_broker_hello)},
+} requests[] = {{KONA_BROKER_ASK, sizeof(struct kona_broker_ask)},
+		{KONA_BROKER_HELLO, sizeof(struct kona_broker_hello)},
 		{KONA_BROKER_HOLD, sizeof(struct kona_broker_hold)},
 		{KONA_BROKER_GRANT, sizeof(struct kona_broker_grant)},
 		{KONA_BROKER_LINK, sizeof(struct kona_broker_link)}};
@@ -71,7 +72,8 @@ static void other_headers_are_refused(void **state)
 			if (type != requests[i].type &&
 			    check(&request, requests[i].size_bytes) == 0)
 				/* These have one length; a HOLD of zeros is no GRANT. */
-				assert_true(type == KONA_BROKER_HOLD || type == KONA_BROKER_LINK);
+				assert_true(type == KONA_BROKER_HOLD || type == KONA_BROKER_LINK ||
+					    type == KONA_BROKER_ASK);
 		}
 	}
 }
@@ -85,6 +87,9 @@ static void fields_out_of_range_are_refused(void **state)
 	request = make(KONA_BROKER_HELLO);
 	request.hello.reserved = 1;
 	assert_int_equal(check(&request, sizeof(request.hello)), -EPROTO);
+	request = make(KONA_BROKER_ASK);
+	request.ask.reserved = 1;
+	assert_int_equal(check(&request, sizeof(request.ask)), -EPROTO);
 	request = make(KONA_BROKER_HOLD);
 	request.hold.status = -1;
 	assert_int_equal(check(&request, sizeof(request.hold)), -EPROTO);
