@@ -8,6 +8,8 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +25,7 @@ struct kona_etcd {
 	struct curl_slist *headers;
 	char *servers[MOST_SERVERS]; /* owned */
 	size_t count, current;
+	char why[CURL_ERROR_SIZE]; /* of curl, the last failure */
 };
 
 struct reply {
@@ -51,13 +54,21 @@ static size_t collect(char *data, size_t size, size_t count, void *into)
 	return more;
 }
 
+static bool is_address(const char *address, size_t length)
+{
+	size_t scheme = !strncmp(address, "https://", 8)  ? 8
+			: !strncmp(address, "http://", 7) ? 7
+							  : length;
+
+	return length > scheme;
+}
+
 static int take_addresses(struct kona_etcd *etcd, const char *addresses)
 {
 	while (*addresses) {
 		size_t length = strcspn(addresses, ",");
 
-		if (etcd->count == MOST_SERVERS || strncmp(addresses, "http://", 7) != 0 ||
-		    length < 8)
+		if (etcd->count == MOST_SERVERS || !is_address(addresses, length))
 			return -EINVAL;
 		etcd->servers[etcd->count] = strndup(addresses, length);
 		if (!etcd->servers[etcd->count++])
@@ -67,7 +78,26 @@ static int take_addresses(struct kona_etcd *etcd, const char *addresses)
 	return etcd->count ? 0 : -EINVAL;
 }
 
-int kona_etcd_new(const char *addresses, struct kona_etcd **ret_etcd)
+/* curl copies what it is given. */
+static int use_pki(struct kona_etcd *etcd, const char *pki)
+{
+	static const struct {
+		const char *name;
+		CURLoption option;
+	} files[] = {{"ca.pem", CURLOPT_CAINFO},
+		     {"cert.pem", CURLOPT_SSLCERT},
+		     {"key.pem", CURLOPT_SSLKEY}};
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < KONA_ARRAY_LEN(files); i++)
+		if (snprintf(path, sizeof(path), "%s/%s", pki, files[i].name) >=
+			    (int)sizeof(path) ||
+		    curl_easy_setopt(etcd->curl, files[i].option, path))
+			return -ENOMEM;
+	return 0;
+}
+
+int kona_etcd_new(const char *addresses, const char *pki, struct kona_etcd **ret_etcd)
 {
 	struct kona_etcd *etcd = calloc(1, sizeof(*etcd));
 	int rc;
@@ -81,6 +111,8 @@ int kona_etcd_new(const char *addresses, struct kona_etcd **ret_etcd)
 		etcd->headers = curl_slist_append(NULL, "Expect:");
 		rc = etcd->curl && etcd->headers ? 0 : -ENOMEM;
 	}
+	if (!rc && pki)
+		rc = use_pki(etcd, pki);
 	if (rc)
 		kona_etcd_free(etcd);
 	else
@@ -103,6 +135,8 @@ static CURLcode post(struct kona_etcd *etcd, const char *url, const char *sent, 
 	curl_easy_setopt(etcd->curl, CURLOPT_URL, url);
 	curl_easy_setopt(etcd->curl, CURLOPT_PROXY, "");
 	curl_easy_setopt(etcd->curl, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(etcd->curl, CURLOPT_ERRORBUFFER, etcd->why);
+	etcd->why[0] = 0;
 	curl_easy_setopt(etcd->curl, CURLOPT_HTTPHEADER, etcd->headers);
 	curl_easy_setopt(etcd->curl, CURLOPT_POSTFIELDSIZE, (long)strlen(sent));
 	curl_easy_setopt(etcd->curl, CURLOPT_POSTFIELDS, sent);
@@ -149,8 +183,9 @@ int kona_etcd_call(struct kona_etcd *etcd, const char *path, json_t *body, json_
 		if (code == CURLE_OK)
 			rc = read_reply(etcd, &reply, ret_reply, why, why_bytes);
 		else
-			snprintf(why, why_bytes, "etcd at %.80s: %s", etcd->servers[etcd->current],
-				 curl_easy_strerror(code));
+			snprintf(why, why_bytes, "etcd at %.80s: %.110s",
+				 etcd->servers[etcd->current],
+				 etcd->why[0] ? etcd->why : curl_easy_strerror(code));
 		free(reply.bytes);
 		if (code == CURLE_OK)
 			break;

@@ -13,8 +13,13 @@
 
 struct kona_etcd;
 
-/* addresses: "http://HOST:PORT", several with commas between. Returns 0, -EINVAL, -ENOMEM. */
-KONA_MUST_CHECK int kona_etcd_new(const char *addresses, struct kona_etcd **ret_etcd);
+/*
+ * addresses: "https://HOST:PORT" or http, several with commas between. pki: for https, the folder
+ * (wire/pki.h) of whom we trust and of who we are; NULL: whom the system trusts, and nobody in
+ * particular. Returns 0, -EINVAL, -ENOMEM.
+ */
+KONA_MUST_CHECK int kona_etcd_new(const char *addresses, const char *pki,
+				  struct kona_etcd **ret_etcd);
 void kona_etcd_free(struct kona_etcd *etcd);
 
 /*

@@ -29,13 +29,14 @@ enum {
 	OPTION_INSECURE,
 	OPTION_REPLICAS,
 	OPTION_PKI,
+	OPTION_ETCD_PKI,
 	OPTION_OWNER,
 	OPTION_READY,
 	OPTION_PRIVATE,
 };
 
 struct options {
-	const char *listen, *state, *pki, *private_folder;
+	const char *listen, *state, *pki, *etcd_pki, *private_folder;
 	int64_t slab_bytes; /* 0: the state file's, or the default */
 	mode_t mode;
 	bool insecure;
@@ -53,6 +54,8 @@ static const struct argp_option argp_options[] = {
 	{"socket-mode", OPTION_MODE, "OCTAL", 0, "rights of a Unix socket [0600]"},
 	{"pki", OPTION_PKI, "FOLDER", 0,
 	 "certificates from kona rack init: TLS, for their holders only"},
+	{"etcd-pki", OPTION_ETCD_PKI, "FOLDER", 0,
+	 "certificates for etcd:https://...: ca.pem, cert.pem, key.pem"},
 	{"insecure", OPTION_INSECURE, NULL, 0, "listen beyond this host, without authentication"},
 	{"owner-fd", OPTION_OWNER, "N", 0, "end when this pipe ends"},
 	{"ready-fd", OPTION_READY, "N", 0, "write a line here when ready"},
@@ -100,6 +103,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 		return 0;
 	case OPTION_PKI:
 		o->pki = argument;
+		return 0;
+	case OPTION_ETCD_PKI:
+		o->etcd_pki = argument;
 		return 0;
 	case OPTION_INSECURE:
 		o->insecure = true;
@@ -195,12 +201,16 @@ static int serve(const struct options *o, struct kona_rack *rack, int signals, b
  */
 static int open_state(const struct options *o, struct kona_rack *rack)
 {
-	char why[KONA_STORE_TEXT_BYTES];
+	char why[KONA_STORE_TEXT_BYTES], own[KONA_PKI_TEXT_BYTES];
 
+	if (o->etcd_pki && kona_pki_check(o->etcd_pki, own)) {
+		kona_error("%s", own);
+		return 1;
+	}
 	kona_rack_init(rack, kona_now_ns(), 0);
 	rack->wished_slab_bytes = o->slab_bytes;
 	rack->replicas = o->replicas;
-	if (kona_rack_store_open(o->state, o->listen, &rack->store, why)) {
+	if (kona_rack_store_open(o->state, o->listen, o->etcd_pki, &rack->store, why)) {
 		kona_error("state file: %s", why);
 		return 1;
 	}

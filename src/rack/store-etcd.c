@@ -289,15 +289,16 @@ static void etcd_close(struct kona_rack_store *store)
 static const struct kona_rack_store_ops etcd_ops = {etcd_tick, etcd_load, etcd_commit, etcd_probe,
 						    etcd_close};
 
-int kona_rack_store_open_etcd(const char *addresses, const char *self,
+int kona_rack_store_open_etcd(const char *addresses, const char *self, const char *pki,
 			      struct kona_rack_store **ret_store, char *why)
 {
 	struct etcd_store *s = calloc(1, sizeof(*s));
-	int rc = s ? kona_etcd_new(addresses, &s->etcd) : -ENOMEM;
+	int rc = s ? kona_etcd_new(addresses, pki, &s->etcd) : -ENOMEM;
 
 	if (rc) {
 		snprintf(why, KONA_STORE_TEXT_BYTES, "etcd:%.100s: %s", addresses,
-			 rc == -EINVAL ? "want etcd:http://HOST:PORT[,http://HOST:PORT...]"
+			 rc == -EINVAL ? "want etcd:https://HOST:PORT[,https://HOST:PORT...], or "
+					 "http"
 				       : strerror(-rc));
 		free(s);
 		return rc;
@@ -305,8 +306,9 @@ int kona_rack_store_open_etcd(const char *addresses, const char *self,
 	s->store.ops = &etcd_ops;
 	snprintf(s->self, sizeof(s->self), "%s", self);
 	if (get_lease(s, kona_now_ns())) {
-		snprintf(why, KONA_STORE_TEXT_BYTES, "%.200s: is etcd running there?",
-			 s->store.why);
+		snprintf(why, KONA_STORE_TEXT_BYTES, "%.150s: is etcd running there%s?",
+			 s->store.why,
+			 pki ? ", and is ca.pem of --etcd-pki the authority of both sides" : "");
 		etcd_close(&s->store);
 		return -EIO;
 	}

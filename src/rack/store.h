@@ -66,18 +66,19 @@ struct kona_rack_store {
 };
 
 /*
- * `where` is a file, ":memory:", or "etcd:http://HOST:PORT[,http://HOST:PORT...]". `self` is this
- * controller's address, by which another one's clients find it when it leads. Returns 0; -EBUSY
+ * `where` is a file, ":memory:", or "etcd:URL[,URL...]". `self` is this controller's address, by
+ * which another one's clients find it when it leads; pki: as for kona_etcd_new(). Returns 0; -EBUSY
  * when another controller has the file; -EINVAL when it is no state file or of a newer version;
  * -EIO otherwise. On failure why tells people what to do.
  */
-KONA_MUST_CHECK int kona_rack_store_open(const char *where, const char *self,
+KONA_MUST_CHECK int kona_rack_store_open(const char *where, const char *self, const char *pki,
 					 struct kona_rack_store **ret_store, char *why);
 
 KONA_MUST_CHECK int kona_rack_store_open_sqlite(const char *path,
 						struct kona_rack_store **ret_store, char *why);
 KONA_MUST_CHECK int kona_rack_store_open_etcd(const char *addresses, const char *self,
-					      struct kona_rack_store **ret_store, char *why);
+					      const char *pki, struct kona_rack_store **ret_store,
+					      char *why);
 
 static inline void kona_rack_store_close(struct kona_rack_store *store)
 {

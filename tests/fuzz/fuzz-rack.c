@@ -63,7 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	kona_rack_init(&rack, UINT64_C(1000000000), 7);
 	rack.wished_slab_bytes = 65536;
-	if (kona_rack_store_open(":memory:", "", &rack.store, why))
+	if (kona_rack_store_open(":memory:", "", NULL, &rack.store, why))
 		abort();
 	kona_rack_tick(&rack);
 	for (int i = 0; i < MOST_LINES && size; i++) {

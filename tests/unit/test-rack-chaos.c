@@ -647,7 +647,7 @@ static void play(int steps, const char *store)
 	kona_rack_init(&rack, 1000 * MS, seed + 1);
 	rack.wished_slab_bytes = SLAB;
 	rack.replicas = 2;
-	if (kona_rack_store_open(store, "", &rack.store, why))
+	if (kona_rack_store_open(store, "", NULL, &rack.store, why))
 		fail(why, 0);
 	kona_rack_tick(&rack);
 	for (int h = 0; h < ALL; h++) {

@@ -29,7 +29,7 @@ static void open_store(struct kona_rack *rack, const char *path)
 
 	kona_rack_init(rack, 100 * SECOND, 7);
 	rack->wished_slab_bytes = SLAB;
-	assert_int_equal(kona_rack_store_open(path, "", &rack->store, why), 0);
+	assert_int_equal(kona_rack_store_open(path, "", NULL, &rack->store, why), 0);
 	kona_rack_tick(rack);
 	assert_true(rack->leads && !rack->stale);
 }
