@@ -113,7 +113,7 @@ static void parse_level(struct options *o, const char *name, const char *text,
 	if (!strcmp(text, "0"))
 		snprintf(value, sizeof(value), "--%s=0", name);
 	else if (kona_sweep_list_parse(text, &list) || list.count != 2)
-		argp_error(state, "--%s wants SIZE,WAYS (like 32K,8), not %s", name, text);
+		argp_error(state, "want SIZE,WAYS (like 32K,8) of %s, or 0, not %s", name, text);
 	else
 		snprintf(value, sizeof(value), "--%s=%llu,%llu", name,
 			 (unsigned long long)list.value[0], (unsigned long long)list.value[1]);

@@ -239,7 +239,7 @@ void kona_html_cell(struct kona_html *page, enum kona_unit unit, double value)
 
 void kona_html_cell_bar(struct kona_html *page, enum kona_unit unit, double value, double share)
 {
-	double percent = share > 0 ? fmin(share, 1) * 100 : 0;
+	double percent = isfinite(share) && share > 0 ? fmin(share, 1) * 100 : 0;
 
 	begin_cell(page, "");
 	fprintf(page->out,

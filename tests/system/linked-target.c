@@ -5,7 +5,8 @@
  * it also writes them there as Valgrind's Lackey would, so that the same can be simulated from a
  * trace.
  *
- * usage: linked-target ACCESSES [TRACE | exit | abort | fork | threads | forever]
+ * usage: linked-target ACCESSES [TRACE | exit | abort | fork | threads | forever | _exit | exec |
+ *        vfork]
  */
 #include <pthread.h>
 #include <signal.h>
@@ -98,6 +99,13 @@ int main(int argc, char **argv)
 		fflush(stdout);
 		work(&count);
 	}
+	if (!strcmp(what, "_exit"))
+		_exit(3);
+	if (!strcmp(what, "exec"))
+		execlp("true", "true", NULL);
+	/* The child's end is not the program's, though they share all memory. */
+	if (!strcmp(what, "vfork") && vfork() == 0)
+		_exit(0);
 	if (!strcmp(what, "abort"))
 		abort();
 	if (!strcmp(what, "fork") && fork() == 0) {

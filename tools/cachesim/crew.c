@@ -135,8 +135,8 @@ static void note(const struct kona_crew_buffer *buffer)
 		kona_pattern_note(hosted->pattern, address, bytes, kind != KONA_SIM_WRITE,
 				  kind != KONA_SIM_READ);
 	}
-	if (buffer->ends_window)
-		kona_hosted_end_window(hosted);
+	if (buffer->window_end)
+		kona_hosted_end_window(hosted, buffer->window_end);
 }
 
 /* Without patterns there is nobody who would be behind. */

@@ -22,8 +22,9 @@ enum { KONA_CREW_RECORDS = 16384 };
 struct kona_crew_buffer {
 	struct kona_crew_buffer *next;
 	uint32_t count;
-	uint32_t core;	  /* whose L1 and L2 */
-	bool ends_window; /* of the patterns, after these */
+	uint32_t core;	     /* whose L1 and L2 */
+	uint64_t window_end; /* not 0: a window of the patterns ends after these, at so many
+				references */
 	/* Packed accesses (packed.h) from 1 on; 0 is for a producer who looks at the record before
 	 * his first one. */
 	uint64_t record[KONA_CREW_RECORDS + 1];

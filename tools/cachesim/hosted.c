@@ -123,7 +123,7 @@ int kona_hosted_start(struct kona_hosted *hosted, const char *const *arguments, 
 	bool patterns = false;
 	int err = 0;
 
-	*hosted = (struct kona_hosted){0};
+	*hosted = (struct kona_hosted){.end = "exit"};
 	hosted->config = (struct kona_sim_config){
 		.line_bytes = 64,
 		.l1d = {32 * KONA_KIB, 8},
@@ -161,10 +161,15 @@ void kona_hosted_access(struct kona_hosted *hosted, uint64_t address, uint32_t b
 	kona_sim_access(hosted->sim, address, bytes, kind);
 }
 
-void kona_hosted_end_window(struct kona_hosted *hosted)
+uint64_t kona_hosted_now(const struct kona_hosted *hosted)
+{
+	return hosted->instructions ? hosted->instructions : hosted->reads + hosted->writes;
+}
+
+void kona_hosted_end_window(struct kona_hosted *hosted, uint64_t now)
 {
 	if (hosted->pattern)
-		kona_pattern_close(hosted->pattern, hosted->instructions);
+		kona_pattern_close(hosted->pattern, now);
 }
 
 static json_t *level_object(const struct kona_sim_level_config *level, const uint64_t *misses)
@@ -281,8 +286,8 @@ static json_t *result_object(struct kona_hosted *hosted, const char *name)
 			   (json_int_t)c.dram[KONA_SIM_SIDE_FETCH], "lines_received",
 			   (json_int_t)c.l3_writebacks);
 	return json_pack("{s:s,s:s,s:[s],s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:s,s:o,s:o}",
-			 "format", "kona-sim 1", "end", "exit", "command", name, "instructions",
-			 (json_int_t)hosted->instructions, "data_refs",
+			 "format", "kona-sim 1", "end", hosted->end, "command", name,
+			 "instructions", (json_int_t)hosted->instructions, "data_refs",
 			 (json_int_t)(hosted->reads + hosted->writes), "data_reads",
 			 (json_int_t)hosted->reads, "data_writes", (json_int_t)hosted->writes,
 			 "data_modifies", (json_int_t)hosted->modifies, "footprint",
@@ -300,7 +305,7 @@ int kona_hosted_finish(struct kona_hosted *hosted, const char *name, const char 
 	int err;
 
 	kona_sim_finish(hosted->sim);
-	kona_hosted_end_window(hosted);
+	kona_hosted_end_window(hosted, kona_hosted_now(hosted));
 	if (kona_sim_out_of_memory(hosted->sim))
 		return -ENOMEM;
 	json = result_object(hosted, name);

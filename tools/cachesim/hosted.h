@@ -16,6 +16,7 @@ struct kona_hosted {
 	struct kona_pattern_state *pattern; /* NULL: not asked for */
 	bool fetches, bytes;
 	uint64_t instructions, reads, writes, modifies;
+	const char *end; /* of the program, for the result: "exit" if nobody says else */
 	struct kona_hosted_map *maps; /* the engine's memory */
 };
 
@@ -33,8 +34,11 @@ KONA_MUST_CHECK int kona_hosted_start(struct kona_hosted *hosted, const char *co
 void kona_hosted_access(struct kona_hosted *hosted, uint64_t address, uint32_t bytes,
 			enum kona_sim_kind kind);
 
-/* Ends a window of the patterns. */
-void kona_hosted_end_window(struct kona_hosted *hosted);
+/* Ends a window of the patterns, at so many instructions, or references where those are unknown. */
+void kona_hosted_end_window(struct kona_hosted *hosted, uint64_t now);
+
+/* So many there were so far. */
+uint64_t kona_hosted_now(const struct kona_hosted *hosted);
 
 /*
  * Returns 0 and *ret_result, whose command is `name`, also kept as file `path` where that is not

@@ -6,14 +6,13 @@
  * Walk: an access that linked.h does not take out -> its thread's buffer -> when that is full, to
  * the crew (crew.c), whose threads simulate it. So the program's threads are simulated as if they
  * ran in turns, as under Valgrind; and the test of linked.h begins anew with each turn, for others
- * may have been in the caches in between. At the end, which is exit() or a signal that ends the
- * program, the result file is written.
+ * may have been in the caches in between. At the end, which is exit(), a signal that ends the
+ * program, or one of linked-end.c, the result file is written.
  *
  * State: the threads, under the lock; signals do not come in while it is held, for their handlers
  * may end the program, and so come here. It is taken before the crew's. Lost: accesses of signal
  * handlers that interrupt the recording itself; what a child does after fork; all, where the
- * program ends by _exit(2) or SIGKILL, or replaces itself. What can fail is memory, at the start:
- * then there is no result.
+ * program ends by SIGKILL. What can fail is memory, at the start: then there is no result.
  */
 #include "kona/linked.h"
 
@@ -26,6 +25,7 @@
 
 #include "base/atomic.h"
 #include "crew.h"
+#include "linked.h"
 
 enum { ARGUMENTS_MAX = 64 };
 
@@ -50,6 +50,7 @@ static bool private_cores;
 static const char *result_path;
 static pthread_key_t key;
 static uint64_t line_mask; /* Immutable after begin(). */
+static pid_t process;	   /* Immutable after begin(). */
 static int active;	   /* Atomic: relaxed, a thread that sees it late records in vain. */
 
 static void forget_lines(struct kona_linked *self)
@@ -94,8 +95,8 @@ static void give_locked(struct thread *t)
 	/* relaxed: at the end others may still run; what they do now is beyond it */
 	buffer->count = (uint32_t)(kona_load_relaxed(&t->self->last) - buffer->record);
 	buffer->core = private_cores ? t->number : 0;
-	buffer->ends_window = refs >= window_end;
-	if (buffer->ends_window)
+	buffer->window_end = refs >= window_end ? refs : 0;
+	if (buffer->window_end)
 		window_end = refs + window;
 	t->buffer = NULL;
 	kona_crew_give(buffer);
@@ -180,13 +181,15 @@ void kona_linked_range(const void *start, size_t bytes, int is_write)
 	}
 }
 
-/* Once; whoever comes second finds nothing to do. */
-static void finish(void)
+/* Whoever comes second finds nothing to do; nor does a child of vfork(), whose memory is ours. */
+int kona_linked_finish(const char *end)
 {
 	struct kona_sim_result result;
 	sigset_t before;
 	int err, was_active;
 
+	if (!kona_load_relaxed(&active) || getpid() != process) /* relaxed: see there */
+		return 0;
 	lock_out(&before);
 	was_active = kona_load_relaxed(&active); /* relaxed: it is written under the lock */
 	for (struct thread *t = threads; was_active && t; t = t->next) {
@@ -199,8 +202,9 @@ static void finish(void)
 	kona_store_relaxed(&active, 0); /* relaxed: see there */
 	let_in(&before);
 	if (!was_active)
-		return;
+		return 0;
 	kona_crew_settle();
+	hosted.end = end;
 	hosted.reads = reads;
 	hosted.writes = writes;
 	err = kona_hosted_finish(&hosted, program_invocation_name, result_path, &result);
@@ -208,12 +212,18 @@ static void finish(void)
 		fprintf(stderr, "kona-sim: cannot write %s: %s\n", result_path, strerror(-err));
 	else
 		kona_sim_result_free(&result);
+	return 1;
+}
+
+static void at_exit(void)
+{
+	kona_linked_finish("exit");
 }
 
 /* The result so far; the next time the signal does what it did. */
 static void on_fatal(int signal_number)
 {
-	finish();
+	kona_linked_finish("exit");
 	raise(signal_number);
 }
 
@@ -281,7 +291,8 @@ __attribute__((constructor)) static void begin(void)
 	if (line_mask >= KONA_LINKED_SETS)
 		line_mask = KONA_LINKED_SETS - 1;
 	pthread_atfork(NULL, NULL, in_child);
-	atexit(finish);
+	process = getpid();
+	atexit(at_exit);
 	watch_signals();
 	kona_store_relaxed(&active, 1); /* relaxed: there is one thread */
 }

@@ -173,7 +173,7 @@ static void draw_histograms(struct kona_html *page, const json_t *patterns, cons
 	kona_html_plot(page, &plot);
 }
 
-static void draw_series(struct kona_html *page, const json_t *array)
+static void draw_series(struct kona_html *page, const json_t *array, const char *time)
 {
 	static double x[SERIES_MAX], pages[SERIES_MAX], dirty[SERIES_MAX];
 	static double by_line[SERIES_MAX], by_page[SERIES_MAX], by_region[SERIES_MAX];
@@ -184,7 +184,7 @@ static void draw_series(struct kona_html *page, const json_t *array)
 					    {"by 2 MiB page", x, by_region, 0}};
 	struct kona_plot plot = {
 		.title = "Working set by window",
-		.x = {.label = "instructions"},
+		.x = {.label = time},
 		.y = {.label = "4 KiB pages of a window", .unit = KONA_UNIT_BYTES},
 		.series_count = 2,
 		.series = sets,
@@ -282,7 +282,8 @@ void kona_patterns_draw(struct kona_html *page, const struct kona_sim_result *re
 				"lines_written_per_page");
 		draw_histograms(page, patterns, "Runs of neighbouring lines within a page",
 				"runs in windows", "read_run_lines", "written_run_lines");
-		draw_series(page, json_object_get(patterns, "series"));
+		draw_series(page, json_object_get(patterns, "series"),
+			    result->instructions ? "instructions" : "data references");
 	}
 	if (reuse) {
 		kona_html_section(page, "Reuse");

@@ -154,19 +154,19 @@ static void draw_by_block(struct kona_html *page, struct slice *slice,
 
 static void write_facts(struct kona_html *page, const struct kona_sim_result *result)
 {
-	struct kona_html_fact facts[] = {{"instructions", ""},
-					 {"data references", ""},
+	struct kona_html_fact facts[] = {{"data references", ""},
 					 {"footprint", ""},
-					 {"last-level misses per 1,000 instructions", ""}};
+					 {"last-level misses per 1,000 references", ""},
+					 {"instructions", ""}};
+	double references = (double)(result->data_reads + result->data_writes);
 	double l3 = (double)(result->l3.misses[0] + result->l3.misses[1]);
 
-	kona_axis_format(KONA_UNIT_NUMBER, (double)result->instructions, facts[0].value);
-	kona_axis_format(KONA_UNIT_NUMBER, (double)(result->data_reads + result->data_writes),
-			 facts[1].value);
-	kona_size_format(result->footprint, facts[2].value, sizeof(facts[2].value));
-	snprintf(facts[3].value, sizeof(facts[3].value), "%.2f",
-		 1000 * l3 / fmax((double)result->instructions, 1));
-	kona_html_facts(page, facts, KONA_ARRAY_LEN(facts));
+	kona_axis_format(KONA_UNIT_NUMBER, references, facts[0].value);
+	kona_size_format(result->footprint, facts[1].value, sizeof(facts[1].value));
+	snprintf(facts[2].value, sizeof(facts[2].value), "%.2f", 1000 * l3 / fmax(references, 1));
+	kona_axis_format(KONA_UNIT_NUMBER, (double)result->instructions, facts[3].value);
+	/* A program that calls the simulator itself does not count them. */
+	kona_html_facts(page, facts, KONA_ARRAY_LEN(facts) - !result->instructions);
 }
 
 int kona_sim_html_write(const char *path, const struct kona_sim_result *result,

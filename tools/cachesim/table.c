@@ -29,9 +29,10 @@ static void print_head(FILE *stream, const struct kona_sim_result *result)
 {
 	char footprint[16];
 
-	fprintf(stream, "%llu instructions, %llu data reads, %llu data writes; footprint %s\n",
-		(unsigned long long)result->instructions, (unsigned long long)result->data_reads,
-		(unsigned long long)result->data_writes,
+	if (result->instructions)
+		fprintf(stream, "%llu instructions, ", (unsigned long long)result->instructions);
+	fprintf(stream, "%llu data reads, %llu data writes; footprint %s\n",
+		(unsigned long long)result->data_reads, (unsigned long long)result->data_writes,
 		kona_size_format(result->footprint, footprint, sizeof(footprint)));
 	print_level(stream, "L1", &result->l1, result);
 	print_level(stream, "L2", &result->l2, result);

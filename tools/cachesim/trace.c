@@ -33,7 +33,7 @@ static int read_page(struct trace *trace, const char *line)
 	char end;
 
 	if (!strncmp(line, "window ", 7)) {
-		kona_hosted_end_window(&trace->hosted);
+		kona_hosted_end_window(&trace->hosted, kona_hosted_now(&trace->hosted));
 		return 0;
 	}
 	if (sscanf(line, "%" SCNx64 " %" SCNx64 " %c", &address, &mask, &end) != 2)
