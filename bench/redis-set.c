@@ -43,7 +43,7 @@ static int send_batch(int fd, uint64_t keys, int in_sequence, uint64_t done, siz
 		for (size_t j = 0; j < value_bytes; j += 8) {
 			uint64_t word = same ? 0x0101010101010101u : draw(&value_state);
 
-			memcpy(text + used + j, &word, 8);
+			memcpy(text + used + j, &word, value_bytes - j < 8 ? value_bytes - j : 8);
 		}
 		used += value_bytes;
 		memcpy(text + used, "\r\n", 2);
@@ -81,7 +81,7 @@ int main(int argc, char **argv)
 				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 	uint64_t start = kona_now_ns(), keys, limit_ns, done = 0;
-	size_t value_bytes = argc > 5 ? (size_t)atol(argv[5]) / 8 * 8 : 1024;
+	size_t value_bytes = argc > 5 ? (size_t)atol(argv[5]) : 1024;
 	double rate = argc > 6 ? atof(argv[6]) : 0;
 	int same = argc > 7;
 
