@@ -15,7 +15,9 @@
 static void format_scaled(char *text, double value, const char *suffix)
 {
 	double size = fabs(value);
-	int digits = size >= 99.95 || size == floor(size) ? 0 : size >= 9.995 ? 1 : 2;
+	/* 60.000000000000007 is 60, too. */
+	bool whole = fabs(size - round(size)) <= size * 1e-9;
+	int digits = size >= 99.95 || whole ? 0 : size >= 9.995 ? 1 : 2;
 
 	snprintf(text, KONA_AXIS_TEXT_BYTES, "%.*f%s", digits, value, suffix);
 }
@@ -73,6 +75,8 @@ static double linear_step(const struct kona_axis *axis, size_t wanted)
 	double raw = (axis->max - axis->min) / (double)(wanted - 1);
 	double power;
 
+	if (axis->whole && raw < 1)
+		return 1;
 	if (axis->unit == KONA_UNIT_BYTES || axis->unit == KONA_UNIT_BYTES_PER_SECOND)
 		return exp2(ceil(log2(raw)));
 	power = pow(10, floor(log10(raw)));

@@ -21,6 +21,7 @@ struct kona_axis {
 	const char *label;
 	enum kona_unit unit;
 	bool log;	     /* values <= 0 have no place on it */
+	bool whole;	     /* counts: no marks between whole numbers */
 	bool reversed;	     /* largest value first */
 	double min, max;     /* equal: as the data wants */
 	const double *ticks; /* values worth a mark; NULL: round ones */

@@ -29,6 +29,7 @@ static void test_format(void **state)
 		{KONA_UNIT_BYTES, 1.5e9, "1.40 GiB"}, {KONA_UNIT_NS, 2420, "2.42 us"},
 		{KONA_UNIT_NS, 82, "82 ns"},	      {KONA_UNIT_PERCENT, 0.25, "25 %"},
 		{KONA_UNIT_TIMES, 1.7, "1.70x"},      {KONA_UNIT_NUMBER, 1200000, "1.20 M"},
+		{KONA_UNIT_PERCENT, 0.1 * 3, "30 %"},
 	};
 	char text[KONA_AXIS_TEXT_BYTES];
 
@@ -65,6 +66,8 @@ static void test_axes(void **state)
 static void test_degenerate_axes(void **state)
 {
 	struct kona_axis flat = {.log = false}, nothing = {.log = true}, reversed;
+	struct kona_axis windows = {.whole = true};
+	double ticks[KONA_AXIS_TICKS_MAX];
 
 	kona_axis_fit(&flat, 0, 0);
 	assert_true(kona_axis_place(&flat, 0) == 0);
@@ -73,6 +76,9 @@ static void test_degenerate_axes(void **state)
 	assert_true(isnan(kona_axis_place(&nothing, NAN)));
 	reversed = (struct kona_axis){.reversed = true, .min = 0, .max = 10};
 	assert_true(kona_axis_place(&reversed, 10) == 0);
+	kona_axis_fit(&windows, 1, 3);
+	assert_int_equal(kona_axis_ticks(&windows, 9, ticks), 4);
+	assert_true(ticks[1] == 1 && ticks[3] == 3);
 }
 
 static char *read_all(const char *path)

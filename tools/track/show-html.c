@@ -4,6 +4,7 @@
  * plots want; nothing else of a window outlives it.
  */
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 #include "report/html.h"
@@ -16,6 +17,9 @@ enum column {
 	HUGE_BYTES,
 	AMP_4K,
 	AMP_2M,
+	AMP_64B_OF_BYTES,
+	AMP_4K_OF_BYTES,
+	AMP_2M_OF_BYTES,
 	PAUSED_NS,
 	FAULT_NS,
 	COLUMNS,
@@ -50,6 +54,7 @@ void kona_track_report_free(struct kona_track_report *report)
 int kona_track_report_window(struct kona_track_report *report, const struct kona_window *window)
 {
 	const struct kona_counts *c = &window->counts;
+	const double bytes = (double)c->changed_bytes;
 	const double values[COLUMNS] = {
 		[WINDOW] = (double)window->index,
 		[LINE_BYTES] = (double)c->lines * KONA_LINE_BYTES,
@@ -57,6 +62,10 @@ int kona_track_report_window(struct kona_track_report *report, const struct kona
 		[HUGE_BYTES] = (double)c->pages_2m * 2 * (double)KONA_MIB,
 		[AMP_4K] = kona_counts_amplification(c, c->pages_4k, KONA_PAGE_BYTES),
 		[AMP_2M] = kona_counts_amplification(c, c->pages_2m, 2 * KONA_MIB),
+		/* Gaps where nothing changed, or bytes are not counted. */
+		[AMP_64B_OF_BYTES] = bytes > 0 ? (double)c->lines * KONA_LINE_BYTES / bytes : NAN,
+		[AMP_4K_OF_BYTES] = bytes > 0 ? (double)c->pages_4k * KONA_PAGE_BYTES / bytes : NAN,
+		[AMP_2M_OF_BYTES] = bytes > 0 ? (double)c->pages_2m * 2 * KONA_MIB / bytes : NAN,
 		[PAUSED_NS] = (double)c->paused_ns,
 		[FAULT_NS] = (double)window->fault_ns,
 	};
@@ -121,7 +130,7 @@ static void add_plot(struct kona_html *page, const struct kona_track_report *rep
 		.title = title,
 		.note = note,
 		.kind = KONA_PLOT_LINES,
-		.x = {.label = "window", .unit = KONA_UNIT_NUMBER},
+		.x = {.label = "window", .unit = KONA_UNIT_NUMBER, .whole = true},
 		.y = *y,
 		.series_count = count,
 		.series = series,
@@ -140,6 +149,8 @@ static void add_windows(struct kona_html *page, const struct kona_track_report *
 	static const char *const bytes_names[] = {"64 B lines", "4 KiB pages", "2 MiB pages"};
 	static const enum column amps[] = {AMP_4K, AMP_2M};
 	static const char *const amps_names[] = {"4 KiB pages", "2 MiB pages"};
+	static const enum column amps_of_bytes[] = {AMP_64B_OF_BYTES, AMP_4K_OF_BYTES,
+						    AMP_2M_OF_BYTES};
 	static const enum column lost[] = {PAUSED_NS, FAULT_NS};
 	static const char *const lost_names[] = {"paused", "write faults, estimated"};
 	const bool pages = session->options.mode == KONA_MODE_PAGES;
@@ -147,6 +158,8 @@ static void add_windows(struct kona_html *page, const struct kona_track_report *
 		.label = "bytes", .unit = KONA_UNIT_BYTES, .log = true};
 	const struct kona_axis amp_axis = {
 		.label = "over dirty lines", .unit = KONA_UNIT_TIMES, .log = true};
+	const struct kona_axis bytes_amp_axis = {
+		.label = "over changed bytes", .unit = KONA_UNIT_TIMES, .log = true};
 	const struct kona_axis lost_axis = {.label = "time", .unit = KONA_UNIT_NS};
 
 	kona_html_section(page, "Window by window");
@@ -154,9 +167,13 @@ static void add_windows(struct kona_html *page, const struct kona_track_report *
 		 "What each unit would send over the network.", &bytes_axis, bytes + pages,
 		 bytes_names + pages, 3 - pages);
 	if (!pages)
-		add_plot(page, report, "Amplification",
+		add_plot(page, report, "Amplification over dirty lines",
 			 "Bytes of the dirty pages over bytes of the dirty lines.", &amp_axis, amps,
 			 amps_names, 2);
+	if (session->total.changed_bytes)
+		add_plot(page, report, "Amplification over changed bytes",
+			 "What each unit would send for a byte that changed.", &bytes_amp_axis,
+			 amps_of_bytes, bytes_names, 3);
 	add_plot(page, report, "Time that tracking took from the program",
 		 "Stopped while its memory was read, or trapped at the first write of a page.",
 		 &lost_axis, lost, lost_names, 2);
