@@ -2,18 +2,17 @@
 /*
  * The walk at a window's end: from the target's mappings to its dirty lines.
  *
- *   mappings -> pages that are there -> runs with and without slots -> jobs, read by 1 MiB ->
+ *   mappings -> pages that are there -> runs with and without slots -> jobs, read by up to 1 MiB ->
  *   compared with what is kept, which is brought up to date -> dirty lines
  *
  * A page without a slot was not there at the last edge; it held zeros then, or what its file holds.
  * Unless its mapping moved: so pages without slots are put off until all others are through (then
  * it is known whose pages vanished, and events are in), and the second pass takes them.
  *
- * 1 MiB a call is where process_vm_readv(2) stops getting faster here (5 times 4 KiB a call), and
- * the buffer stays in the processor's cache. While the target stands still, a crew of threads does
- * the reading and comparing; a job's pages and slots belong to whoever does it, all else to the
- * walk.
- * State: struct kona_scan.
+ * 1 MiB a call is where process_vm_readv(2) stops getting faster here (3 to 5 times 4 KiB a call),
+ * and the buffer stays in the processor's cache; of small targets less is read in a call. While the
+ * target stands still, a crew of threads does the reading and comparing; a job's pages and slots
+ * belong to whoever does it, all else to the walk. State: struct kona_scan.
  */
 #include "scan.h"
 
@@ -192,7 +191,8 @@ static void do_job(struct kona_job *job, unsigned int worker)
 	uint32_t skip = 0;
 
 	while (at < j->pages) {
-		size_t pages = j->pages - at < READ_PAGES ? j->pages - at : READ_PAGES;
+		size_t most = target->scan->read_pages;
+		size_t pages = j->pages - at < most ? j->pages - at : most;
 		size_t got = read_pieces(j, piece, skip, buffer, pages);
 
 		if (!target->scan->crew)

@@ -10,7 +10,10 @@
 #include "target.h"
 
 enum {
-	READ_PAGES = 256, /* in one call */
+	READ_PAGES = 256, /* at most, in one call */
+	READ_PAGES_LEAST = 32,
+	READ_SHARE =
+		512, /* one call reads this part of all, so that buffers stay small beside it */
 	JOB_PAGES = 512,
 	JOBS = 2 * KONA_CREW_MAX, /* being filled, worked on, or done */
 };
@@ -33,10 +36,11 @@ struct scan_job {
 };
 
 struct kona_scan {
-	struct kona_crew *crew; /* NULL: alone; the target may run */
-	char *buffer[KONA_CREW_MAX];
-	struct scan_job *job;	/* a ring of JOBS */
-	size_t filling, oldest; /* the job being filled; the first that is not taken in */
+	struct kona_crew *crew;	     /* NULL: alone; the target may run */
+	char *buffer[KONA_CREW_MAX]; /* memory comes as far as it is written */
+	size_t read_pages;	     /* in one call of this walk */
+	struct scan_job *job;	     /* a ring of JOBS */
+	size_t filling, oldest;	     /* the job being filled; the first that is not taken in */
 	struct kona_regions there, written, put_off;
 	struct kona_regions again; /* what the last walk could not read */
 	uint8_t zero_hashes[KONA_HASH_BYTES] __attribute__((aligned(64)));

@@ -289,6 +289,15 @@ static int walk_lines(struct kona_target *target, enum kona_finding finding)
 	return err;
 }
 
+static size_t read_pages(size_t held)
+{
+	size_t pages = held / READ_SHARE;
+
+	if (pages < READ_PAGES_LEAST)
+		return READ_PAGES_LEAST;
+	return pages < READ_PAGES ? pages : READ_PAGES;
+}
+
 int kona_scan_walk(struct kona_target *target, enum kona_finding finding)
 {
 	uint64_t start = kona_now_ns();
@@ -299,6 +308,7 @@ int kona_scan_walk(struct kona_target *target, enum kona_finding finding)
 	target->changed_bytes = target->unreadable_pages = target->scanned_bytes = 0;
 	target->trapped_pages = 0;
 	target->scan->file_start = UINT64_MAX;
+	target->scan->read_pages = read_pages(target->store.held);
 	target->scan->crew = finding == KONA_FIND_SCAN ? target->crew : NULL;
 	kona_watch_drain(target);
 	err = kona_watch_apply(target);
