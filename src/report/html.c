@@ -49,9 +49,10 @@ static const char style[] =
 	"stroke:var(--ink);stroke-width:2}\n"
 	".wide{overflow-x:auto}table{border-collapse:collapse;margin:8px 0;font-size:13px;"
 	"font-variant-numeric:tabular-nums}caption{text-align:left;color:var(--soft)}"
-	"th{text-align:right;color:var(--soft);font-weight:500}td{text-align:right}"
+	"th{text-align:right;color:var(--soft);font-weight:500}"
+	"td{text-align:right;white-space:nowrap}"
 	"th,td{padding:3px 10px;border-bottom:1px solid var(--grid)}td.text,th:first-child{"
-	"text-align:left}details{font-size:13px}\n";
+	"text-align:left;white-space:normal}details{font-size:13px}\n";
 
 int kona_html_open(const char *path, const char *title, const char *subtitle,
 		   struct kona_html **ret_page)
