@@ -64,6 +64,14 @@ static void make_command(const struct kona_bench *bench, enum kona_bench_case wh
 		say(command, "run");
 		say_formatted(command, "--local=%" PRIu64, bench->local_bytes);
 		say(command, which == KONA_BENCH_WP ? "--dirty=wp" : "--dirty=lines");
+		if (bench->memd) {
+			say(command, "--memd");
+			say(command, bench->memd);
+		}
+		if (bench->fabric) {
+			say(command, "--fabric");
+			say(command, bench->fabric);
+		}
 		if (bench->net) {
 			say(command, "--net");
 			say(command, bench->net);

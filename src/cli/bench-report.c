@@ -121,6 +121,15 @@ static bool writes_back(int which)
 	return which != KONA_BENCH_FLOOR && which != KONA_BENCH_LOCAL;
 }
 
+static const char *network_of(const struct kona_bench *bench)
+{
+	if (bench->net)
+		return bench->net;
+	if (bench->fabric)
+		return bench->fabric;
+	return bench->memd ? "that of the rack" : "none (shared memory)";
+}
+
 /* --- table -------------------------------------------------------------------------------------*/
 
 static void print_case(const struct kona_bench *bench, unsigned long t, int which)
@@ -147,8 +156,8 @@ static void print_table(const struct kona_bench *bench)
 	printf("One line of a page, %s %s, of %s; half of it local, Kona's metadata included. "
 	       "Network: %s.\nMedians of %lu rounds, per access:\n\n",
 	       bench->order, bench->operation,
-	       kona_size_format(bench->data_bytes, size, sizeof(size)),
-	       bench->net ? bench->net : "none (shared memory)", bench->rounds);
+	       kona_size_format(bench->data_bytes, size, sizeof(size)), network_of(bench),
+	       bench->rounds);
 	printf("%7s  %-13s %10s %8s %8s %8s %10s %10s %8s %8s\n", "threads", "", "ns", "faults",
 	       "misses", "calls", "fetched B", "written B", "amplif.", "scaling");
 	for (unsigned long t = 0; t < bench->thread_counts; t++)
@@ -279,7 +288,7 @@ static int draw(const struct kona_bench *bench)
 	snprintf(line, sizeof(line),
 		 "One line of a page, %s %s, of %s; half of it local; network: %s", bench->order,
 		 bench->operation, kona_size_format(bench->data_bytes, size, sizeof(size)),
-		 bench->net ? bench->net : "none (shared memory)");
+		 network_of(bench));
 	rc = kona_picture_open(bench->svg, "What a miss costs", line, 1, &picture);
 	if (!rc) {
 		kona_picture_panel(&picture, &plot);

@@ -50,7 +50,8 @@ struct kona_bench {
 	unsigned long threads[KONA_BENCH_MOST_COUNTS];
 	unsigned long thread_counts, rounds;
 	uint64_t data_bytes, local_bytes, run_ns, warm_ns;
-	const char *net; /* as given; NULL: plain shared memory */
+	const char *net;	   /* as given; NULL: plain shared memory */
+	const char *memd, *fabric; /* as given; NULL: none */
 	const char *operation, *order;
 	const char *json, *svg;
 	char program[PATH_MAX], kona[PATH_MAX];

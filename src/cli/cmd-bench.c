@@ -20,6 +20,8 @@
 
 enum {
 	OPTION_NET = 256,
+	OPTION_MEMD,
+	OPTION_FABRIC,
 	OPTION_WARM,
 	OPTION_JSON,
 	OPTION_SVG,
@@ -48,6 +50,10 @@ static const struct argp_option argp_options[] = {
 	{"warm", OPTION_WARM, "TIME", 0, "time before it [1s]"},
 	{"operation", 'x', "NAME", 0, "update, mix or read [update]"},
 	{"order", 'o', "NAME", 0, "random or sequential [random]"},
+	{"memd", OPTION_MEMD, "SOCKET", 0,
+	 "Kona's cases use the kona-memd that serves this socket"},
+	{"fabric", OPTION_FABRIC, "PROVIDER", 0,
+	 "with --memd: they read other hosts' memory by RDMA: verbs, efa or tcp"},
 	{"net", OPTION_NET, "NETWORK", 0,
 	 "emulate a network for Kona's cases, as kona run does: rdma, tcp or numbers"},
 	{"json", OPTION_JSON, "FILE", 0, "write all figures as JSON"},
@@ -126,6 +132,12 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 			argp_error(state, "--net: no such network: %s (rdma, tcp or, say, 5us:25G)",
 				   argument);
 		bench->net = argument;
+		break;
+	case OPTION_MEMD:
+		bench->memd = argument;
+		break;
+	case OPTION_FABRIC:
+		bench->fabric = argument;
 		break;
 	case OPTION_JSON:
 		bench->json = argument;

@@ -13,11 +13,13 @@
 #include "base/units.h"
 #include "cli/command.h"
 #include "cli/run.h"
+#include "transport/ofi.h"
 
 enum {
 	OPTION_RACK = 256,
 	OPTION_MEMD,
 	OPTION_POOL,
+	OPTION_FABRIC,
 	OPTION_DIRTY,
 	OPTION_NET,
 	OPTION_SEAL,
@@ -32,7 +34,7 @@ enum {
 struct options {
 	uint64_t local_bytes;
 	struct kona_rack_wish wish;
-	const char *dirty, *stats;
+	const char *dirty, *stats, *fabric;
 	char net[KONA_NET_TEXT_BYTES]; /* "": none */
 	bool follow, seal, summary;
 	char **program;
@@ -47,6 +49,8 @@ static const struct argp_option argp_options[] = {
 	{"memd", OPTION_MEMD, "SOCKET", 0, "use the kona-memd that serves this socket"},
 	{"pool", OPTION_POOL, "PATH", 0,
 	 "take the remote memory from this folder, DAX device or file of this host"},
+	{"fabric", OPTION_FABRIC, "PROVIDER", 0,
+	 "read other hosts' memory by RDMA, over verbs, efa or tcp (libfabric)"},
 	{"dirty", OPTION_DIRTY, "MODE", 0, "how written data is found: lines, wp or twin [lines]"},
 	{"net", OPTION_NET, "NETWORK", 0,
 	 "take as long as a network would: rdma (3us:100G), tcp (10us:10G) or "
@@ -86,6 +90,17 @@ static const char *parse_dirty(const char *text, struct argp_state *state)
 	return NULL;
 }
 
+static const char *parse_fabric(const char *text, struct argp_state *state)
+{
+	static const char *const providers[] = {"verbs", "efa", "tcp"};
+
+	for (size_t i = 0; i < KONA_ARRAY_LEN(providers); i++)
+		if (!strcmp(text, providers[i]))
+			return providers[i];
+	argp_error(state, "--fabric: no such provider: %s (there are verbs, efa and tcp)", text);
+	return NULL;
+}
+
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
 	struct options *o = state->input;
@@ -105,6 +120,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 		break;
 	case OPTION_POOL:
 		o->wish.pool = argument;
+		break;
+	case OPTION_FABRIC:
+		o->fabric = parse_fabric(argument, state);
 		break;
 	case OPTION_DIRTY:
 		o->dirty = parse_dirty(argument, state);
@@ -154,6 +172,20 @@ static int find_library(char *path)
 		kona_error("%s cannot be preloaded: its path holds a space or a colon", path);
 		return KONA_EXIT_OURS;
 	}
+	return 0;
+}
+
+/* Makes the value of KONA_FABRIC. */
+static int find_fabric(const char *provider, char *ret_value, size_t value_bytes)
+{
+	char path[PATH_MAX];
+
+	if (kona_find_beside(KONA_OFI_LIBRARY, KONA_LIBEXECDIR, path)) {
+		kona_error("--fabric: " KONA_OFI_LIBRARY " is neither beside kona nor in %s",
+			   KONA_LIBEXECDIR);
+		return KONA_EXIT_OURS;
+	}
+	snprintf(ret_value, value_bytes, "%s:%s", provider, path);
 	return 0;
 }
 
@@ -224,7 +256,7 @@ int kona_cmd_run(int argc, char **argv)
 	struct options o = {.dirty = "lines"};
 	struct kona_target target;
 	struct kona_launch launch;
-	char library[PATH_MAX];
+	char library[PATH_MAX], fabric[PATH_MAX + 32];
 	int status;
 
 	kona_daemon_guard_standard_fds();
@@ -247,6 +279,10 @@ int kona_cmd_run(int argc, char **argv)
 	status = kona_host_check();
 	if (!status)
 		status = find_library(library);
+	if (!status && o.fabric) {
+		launch.fabric = fabric;
+		status = find_fabric(o.fabric, fabric, sizeof(fabric));
+	}
 	if (!status && o.stats)
 		status = kona_summary_try(o.stats);
 	if (!status)

@@ -72,6 +72,19 @@ static int put_number(const char *name, uint64_t value)
 	return put(name, text);
 }
 
+/*
+ * With limits of libfabric, unless people have set them: soft-RoCE has no room for queues for 256
+ * peers, and a cache of registrations would want a userfaultfd of its own.
+ */
+static int put_fabric(const char *value)
+{
+	if (!value)
+		return -unsetenv("KONA_FABRIC");
+	if (setenv("FI_UNIVERSE_SIZE", "8", 0) || setenv("FI_MR_CACHE_MONITOR", "disabled", 0))
+		return -errno;
+	return put("KONA_FABRIC", value);
+}
+
 static int set_environment(const struct kona_launch *launch, int stats_fd)
 {
 	const char *before = getenv("LD_PRELOAD");
@@ -93,6 +106,8 @@ static int set_environment(const struct kona_launch *launch, int stats_fd)
 		rc = put("KONA_DIRTY", launch->dirty);
 	if (!rc)
 		rc = launch->net ? put("KONA_NET", launch->net) : -unsetenv("KONA_NET");
+	if (!rc)
+		rc = put_fabric(launch->fabric);
 	if (!rc)
 		rc = put_number("KONA_FOLLOW", launch->follow);
 	if (!rc)

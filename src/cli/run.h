@@ -76,7 +76,8 @@ void kona_run_rack_reap(struct kona_run_rack *rack);
 struct kona_launch {
 	const struct kona_target *target;
 	const char *library, *socket, *dirty;
-	const char *net; /* KONA_NET; NULL: none */
+	const char *net;    /* KONA_NET; NULL: none */
+	const char *fabric; /* KONA_FABRIC; NULL: none */
 	uint64_t local_bytes, remote_bytes;
 	bool follow, seal;
 	int stats_fd;

@@ -27,15 +27,20 @@
 static const struct field {
 	const char *name;
 	size_t offset;
-} fields[] = {FIELD(faults_missing),	  FIELD(faults_wp),	      FIELD(guard_misses),
-	      FIELD(fetched_pages),	  FIELD(fetched_bytes),	      FIELD(zero_filled_pages),
-	      FIELD(prefetched_pages),	  FIELD(prefetch_used_pages), FIELD(evicted_pages),
-	      FIELD(evicted_clean_pages), FIELD(recalled_pages),      FIELD(held_pages),
-	      FIELD(moved_in_place),	  FIELD(moved_to_frame),      FIELD(written_back_bytes),
-	      FIELD(dirty_lines),	  FIELD(discarded_pages),     FIELD(preserved_pages),
-	      FIELD(changed_pages),	  FIELD(handler_ns),	      FIELD(evict_ns),
-	      FIELD(system_calls),	  FIELD(local_pages),	      FIELD(local_pages_peak),
-	      FIELD(local_budget_bytes),  FIELD(metadata_bytes),      FIELD(remote_slabs),
+} fields[] = {FIELD(faults_missing),	 FIELD(faults_wp),
+	      FIELD(guard_misses),	 FIELD(fetched_pages),
+	      FIELD(fetched_bytes),	 FIELD(zero_filled_pages),
+	      FIELD(prefetched_pages),	 FIELD(prefetch_used_pages),
+	      FIELD(evicted_pages),	 FIELD(evicted_clean_pages),
+	      FIELD(recalled_pages),	 FIELD(held_pages),
+	      FIELD(moved_in_place),	 FIELD(moved_to_frame),
+	      FIELD(written_back_bytes), FIELD(one_sided_bytes),
+	      FIELD(dirty_lines),	 FIELD(discarded_pages),
+	      FIELD(preserved_pages),	 FIELD(changed_pages),
+	      FIELD(handler_ns),	 FIELD(evict_ns),
+	      FIELD(system_calls),	 FIELD(local_pages),
+	      FIELD(local_pages_peak),	 FIELD(local_budget_bytes),
+	      FIELD(metadata_bytes),	 FIELD(remote_slabs),
 	      FIELD(remote_bytes)};
 
 static_assert(sizeof(fields) / sizeof(fields[0]) * 8 +
@@ -127,6 +132,8 @@ void kona_summary_print(FILE *stream, const struct kona_stats_area *area, const 
 		s.evicted_pages, s.evicted_clean_pages, s.recalled_pages);
 	fprintf(stream, "  bytes              %s fetched, %s written back\n", size(s.fetched_bytes),
 		size(s.written_back_bytes));
+	if (s.one_sided_bytes)
+		fprintf(stream, "  one-sided reads    %s\n", size(s.one_sided_bytes));
 	fprintf(stream, "  dirty lines        %" PRIu64 " (%s)\n", s.dirty_lines,
 		size(s.dirty_lines * KONA_LINE_BYTES));
 	if (s.changed_pages)

@@ -284,6 +284,34 @@ static int serve_read(struct kona_data_connection *connection, uint32_t tag,
 	return answer_failed(connection, tag, rc);
 }
 
+/* The slab's own program may read it past us from now on. */
+static int serve_expose(struct kona_data_connection *connection, uint32_t tag,
+			const struct kona_data_expose *expose, const char **ret_why)
+{
+	struct kona_slabs *slabs = &connection->server->slabs;
+	struct kona_slab *slab = find_slab(connection, expose->handle);
+	const struct kona_node_fabric *fabric = slabs->fabric;
+	struct kona_data_reply *reply;
+	int rc;
+
+	*ret_why = slab ? "an EXPOSE that makes no sense" : "a slab that is not open";
+	if (!slab || expose->reserved || expose->provider[KONA_DATA_PROVIDER_BYTES - 1])
+		return -EPROTO;
+	rc = fabric && !strcmp(fabric->provider, expose->provider) ? kona_slab_expose(slabs, slab)
+								   : -EOPNOTSUPP;
+	if (rc)
+		return answer_failed(connection, tag, rc);
+	reply = begin(connection);
+	reply->header = make_header(KONA_DATA_EXPOSED, tag, sizeof(reply->exposed));
+	reply->exposed = (struct kona_data_exposed){.base = slab->region.base,
+						    .key = slab->region.key,
+						    .address_bytes = fabric->address_bytes};
+	memcpy(reply->exposed.address, fabric->address, sizeof(fabric->address));
+	add(reply, &reply->header, sizeof(reply->header));
+	add(reply, &reply->exposed, sizeof(reply->exposed));
+	return kona_data_send(connection);
+}
+
 static void applied(struct kona_data_connection *connection, uint32_t tag)
 {
 	connection->ack_tag = tag;
@@ -343,6 +371,8 @@ static int serve_one(struct kona_data_connection *connection, const char **ret_w
 	case KONA_DATA_READ:
 		return serve_read(connection, header->tag, body,
 				  header->body_bytes / sizeof(struct kona_data_piece), ret_why);
+	case KONA_DATA_EXPOSE:
+		return serve_expose(connection, header->tag, body, ret_why);
 	case KONA_DATA_LOG:
 		return serve_log(connection, header->tag, body, header->body_bytes, ret_why);
 	default:

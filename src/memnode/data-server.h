@@ -30,6 +30,7 @@ enum {
 struct kona_data_reply {
 	struct kona_data_header ack, header;
 	struct kona_data_failed failed;
+	struct kona_data_exposed exposed;
 	struct iovec vectors[KONA_DATA_MOST_VECTORS];
 	size_t first, count; /* of what is left to send */
 	char *copy;	     /* of a tenant's bytes. Owned; or NULL */

@@ -13,6 +13,8 @@
  */
 #include <errno.h>
 #include <event2/event.h>
+#include <libgen.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,6 +38,7 @@ struct daemon {
 	struct kona_broker broker;
 	struct kona_tenants tenants;
 	struct kona_orders orders;
+	struct kona_node_fabric fabric; /* with --fabric */
 	struct kona_data_server server; /* with --data, as what follows */
 	struct kona_copier copier;
 	char endpoint[KONA_RACK_ENDPOINT_BYTES], secret[2 * KONA_RACK_SECRET_BYTES + 1];
@@ -169,6 +172,36 @@ static int serve_data(struct daemon *d, int listener)
 	return d->copied && !event_add(d->copied, NULL) ? 0 : -ENOMEM;
 }
 
+/* It stands beside us. */
+static void find_library(char *ret_path, size_t path_bytes)
+{
+	char self[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	self[length > 0 ? length : 0] = '\0';
+	snprintf(ret_path, path_bytes, "%s/" KONA_OFI_LIBRARY, dirname(self));
+}
+
+/* Returns false, and has said why, when there is none. */
+static bool open_fabric(struct daemon *d)
+{
+	const struct kona_options *o = &d->options;
+	char path[PATH_MAX + 32], node[KONA_RACK_ENDPOINT_BYTES], why[256] = "";
+
+	if (!o->fabric)
+		return true;
+	find_library(path, sizeof(path));
+	snprintf(node, sizeof(node), "%.*s", (int)(strrchr(o->data, ':') - o->data), o->data);
+	if (kona_node_fabric_open(&d->fabric, path, o->fabric, node, why, sizeof(why))) {
+		kona_error("--fabric %s: %s", o->fabric, why);
+		return false;
+	}
+	pthread_mutex_lock(&d->server.lock);
+	d->server.slabs.fabric = &d->fabric;
+	pthread_mutex_unlock(&d->server.lock);
+	return true;
+}
+
 /* Returns false, and has said why, when it cannot. */
 static bool start_data(struct daemon *d)
 {
@@ -191,7 +224,7 @@ static bool start_data(struct daemon *d)
 	rc = serve_data(d, listener);
 	if (rc)
 		kona_error("cannot serve data: %s", strerror(-rc));
-	return !rc;
+	return !rc && open_fabric(d);
 }
 
 static void stop_data(struct daemon *d)
@@ -202,6 +235,8 @@ static void stop_data(struct daemon *d)
 		event_free(d->copied);
 	kona_copier_stop(&d->copier);
 	kona_data_server_stop(&d->server);
+	if (d->fabric.ofi)
+		kona_node_fabric_close(&d->fabric);
 	d->tenants.server = NULL;
 }
 
@@ -340,6 +375,7 @@ static int serve(struct daemon *d)
 	if (rc || !start_data(d)) {
 		if (!rc)
 			kona_broker_stop(&d->broker);
+		stop_data(d);
 		stop_loop(d);
 		return 1;
 	}

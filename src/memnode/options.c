@@ -23,6 +23,7 @@ enum {
 	OPTION_PRIVATE,
 	OPTION_DATA,
 	OPTION_POOL,
+	OPTION_FABRIC,
 };
 
 static const struct argp_option argp_options[] = {
@@ -37,6 +38,8 @@ static const struct argp_option argp_options[] = {
 	 "certificates from kona rack init, for https [" KONA_PKI_DEFAULT "]"},
 	{"name", 'n', "NAME", 0, "name of this node in the rack [the host's]"},
 	{"data", OPTION_DATA, "ADDR:PORT", 0, "serve programs of other hosts at this address"},
+	{"fabric", OPTION_FABRIC, "PROVIDER", 0,
+	 "with --data: let programs read by RDMA, over verbs, efa or tcp (libfabric)"},
 	{"domain", OPTION_DOMAIN, "NAME", 0,
 	 "what fails together: a rack, a power feed [the node]"},
 	{"owner-fd", OPTION_OWNER, "N", 0, "end with the owner of this pipe"},
@@ -88,6 +91,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 	case OPTION_DATA:
 		o->data = argument;
 		return 0;
+	case OPTION_FABRIC:
+		o->fabric = argument;
+		return 0;
 	case OPTION_DOMAIN:
 		parse_name(o->domain, "--domain", argument, state);
 		return 0;
@@ -99,6 +105,11 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 		return 0;
 	case OPTION_PRIVATE:
 		o->private_folder = argument;
+		return 0;
+	case ARGP_KEY_END:
+		if (o->fabric && !o->data)
+			argp_error(state,
+				   "--fabric is for programs of other hosts: give --data, too");
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "unexpected argument: %s", argument);

@@ -15,6 +15,7 @@ struct kona_options {
 	char name[KONA_BROKER_NAME_BYTES];
 	char domain[KONA_BROKER_NAME_BYTES]; /* "": the name */
 	const char *data;		     /* NULL: serve no other host */
+	const char *fabric;		     /* NULL: none */
 	const char *pool;		     /* NULL: memfds */
 	uint64_t lend_bytes;		     /* UINT64_MAX: not given */
 	mode_t mode;

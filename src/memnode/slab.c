@@ -51,8 +51,9 @@ static void clear(const struct kona_slab *slab, uint64_t offset_bytes, uint64_t 
 {
 	bool anonymous = slab->backing.descriptor < 0;
 
-	if (madvise(slab->memory + offset_bytes, size_bytes,
-		    anonymous ? MADV_DONTNEED : MADV_REMOVE))
+	/* What a device reads by itself keeps its pages: others in their place it would not see. */
+	if (slab->region.handle || madvise(slab->memory + offset_bytes, size_bytes,
+					   anonymous ? MADV_DONTNEED : MADV_REMOVE))
 		memset(slab->memory + offset_bytes, 0, size_bytes);
 }
 
@@ -123,9 +124,28 @@ static int give_memory(struct kona_slabs *slabs, struct kona_slab *slab, bool jo
 	return 0;
 }
 
+int kona_slab_expose(struct kona_slabs *slabs, struct kona_slab *slab)
+{
+	struct kona_node_fabric *fabric = slabs->fabric;
+
+	if (!fabric)
+		return -EOPNOTSUPP;
+	if (!slab->memory)
+		return -EINVAL;
+	if (slab->dead)
+		return -ESTALE;
+	if (slab->newer)
+		return -EAGAIN;
+	if (slab->region.handle)
+		return 0;
+	return fabric->ops->expose(fabric->ofi, slab->memory, slab->bytes, true, &slab->region);
+}
+
 /* Takes it out of the table. */
 static void forget(struct kona_slabs *slabs, struct kona_slab *slab)
 {
+	if (slab->region.handle)
+		slabs->fabric->ops->hide(&slab->region);
 	LIST_REMOVE(slab, link);
 	slabs->count--;
 	slab->dead = true;

@@ -19,6 +19,7 @@
 #include <sys/queue.h>
 
 #include "base/compiler.h"
+#include "memnode/fabric.h"
 #include "memnode/store.h"
 #include "wire/data.h"
 #include "wire/log.h"
@@ -33,7 +34,8 @@ struct kona_slab {
 	int descriptor;		    /* lent; the tenant's memory */
 	uint64_t at_bytes;	    /* the slab's place in it */
 	const char *device; /* lent; where a device is mapped, for it cannot be read; or NULL */
-	uint64_t *present;  /* a bit per page that was ever written. Owned */
+	struct kona_ofi_region region; /* of memory, once its program reads it by itself */
+	uint64_t *present;	       /* a bit per page that was ever written. Owned */
 	uint64_t *newer;    /* joined: a mask per page of what logs brought. Owned; or NULL */
 	unsigned int users; /* handles of connections, and the copier */
 	bool dead;	    /* dropped: every request fails; freed with the last user */
@@ -46,8 +48,9 @@ enum { KONA_SLAB_BUCKETS = 4096 };
 struct kona_slabs {
 	struct kona_slab_list buckets[KONA_SLAB_BUCKETS];
 	uint64_t count;
-	uint64_t bytes;		  /* of memory that was made here */
-	struct kona_store *store; /* where it comes from. Lent; NULL: anonymous memory */
+	uint64_t bytes;			 /* of memory that was made here */
+	struct kona_node_fabric *fabric; /* lent; NULL: none */
+	struct kona_store *store;	 /* where it comes from. Lent; NULL: anonymous memory */
 };
 
 void kona_slabs_init(struct kona_slabs *slabs);
@@ -79,6 +82,12 @@ void kona_slab_drop(struct kona_slabs *slabs, uint64_t id);
 KONA_MUST_CHECK int kona_slab_log(struct kona_slab *slab, const struct kona_log *log);
 KONA_MUST_CHECK int kona_slab_discard(struct kona_slab *slab,
 				      const struct kona_data_discard *discard);
+
+/*
+ * Lets the network read the slab. -EOPNOTSUPP: there is none; -EAGAIN: it is being copied; -EINVAL:
+ * a tenant's; -ENOMEM, ...: the device's limits.
+ */
+KONA_MUST_CHECK int kona_slab_expose(struct kona_slabs *slabs, struct kona_slab *slab);
 
 /* Where the page's bytes are; zeros when it was never written. Not for a tenant's slab. */
 const char *kona_slab_page(const struct kona_slab *slab, uint64_t page);

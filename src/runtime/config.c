@@ -12,8 +12,9 @@
 
 #include "base/units.h"
 
-static const char *const variables[] = {"KONA_SOCKET", "KONA_LOCAL",	"KONA_REMOTE", "KONA_DIRTY",
-					"KONA_FOLLOW", "KONA_STATS_FD", "KONA_NET",    "KONA_SEAL"};
+static const char *const variables[] = {"KONA_SOCKET", "KONA_LOCAL",  "KONA_REMOTE",
+					"KONA_DIRTY",  "KONA_FOLLOW", "KONA_STATS_FD",
+					"KONA_NET",    "KONA_SEAL",   "KONA_FABRIC"};
 
 /* Not getenv(): a program may define that for itself, as bash does. */
 static const char *find_variable(const char *name)
@@ -60,6 +61,21 @@ static int read_net(struct kona_config *config)
 	if (!text || !take_digits(text, '\0', INT64_MAX, &config->net_bytes_per_s))
 		return -EINVAL;
 	return config->net_bytes_per_s ? 0 : -EINVAL;
+}
+
+static int read_fabric(struct kona_config *config)
+{
+	const char *text = find_variable("KONA_FABRIC"), *path;
+
+	if (!text)
+		return 0;
+	path = strchr(text, ':');
+	if (!path || (size_t)(path - text) >= sizeof(config->fabric) ||
+	    strlen(path + 1) >= sizeof(config->fabric_path))
+		return -EINVAL;
+	memcpy(config->fabric, text, (size_t)(path - text));
+	strcpy(config->fabric_path, path + 1);
+	return 0;
 }
 
 static int read_mode(enum kona_dirty_mode *mode)
@@ -116,6 +132,8 @@ int kona_config_read(struct kona_config *config, const char **ret_reason)
 		reason = "KONA_SEAL is not 0 or 1";
 	else if (read_net(&read))
 		reason = "KONA_NET is not NANOSECONDS:BYTES_PER_SECOND";
+	else if (read_fabric(&read))
+		reason = "KONA_FABRIC is not PROVIDER:PATH";
 	else if (read_number("KONA_STATS_FD", INT_MAX, &descriptor))
 		reason = "KONA_STATS_FD is not a descriptor";
 	if (reason) {

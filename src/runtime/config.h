@@ -8,8 +8,9 @@
  *   KONA_DIRTY     lines (default) | twin | wp
  *   KONA_FOLLOW    1: programs that this one forks or executes use remote memory, too; 0 (default)
  *   KONA_NET       NS:BYTES_PER_SECOND: latency and bandwidth of a network that is emulated
- *   KONA_SEAL      1: memory nodes get pages encrypted and authenticated (transport/seal.h); 0
- * (default) KONA_STATS_FD  descriptor of a statistics area (stats.h); optional
+ *   KONA_SEAL      1: memory nodes get pages encrypted and authenticated (transport/seal.h); or 0
+ *   KONA_FABRIC    PROVIDER:PATH of libkona-ofi.so: other hosts' memory is read by RDMA; optional
+ *   KONA_STATS_FD  descriptor of a statistics area (stats.h); optional
  */
 #ifndef KONA_RUNTIME_CONFIG_H
 #define KONA_RUNTIME_CONFIG_H
@@ -19,6 +20,7 @@
 
 #include "base/compiler.h"
 #include "runtime/dirty.h"
+#include "transport/ofi.h"
 
 struct kona_config {
 	char socket[108]; /* "": Kona is not asked for */
@@ -28,8 +30,10 @@ struct kona_config {
 	bool follow;
 	bool seal;
 	uint64_t net_latency_ns;
-	uint64_t net_bytes_per_s; /* 0: no network is emulated */
-	int stats_descriptor;	  /* -1: none */
+	uint64_t net_bytes_per_s;	  /* 0: no network is emulated */
+	char fabric[KONA_OFI_NAME_BYTES]; /* ""; a provider */
+	char fabric_path[256];
+	int stats_descriptor; /* -1: none */
 };
 
 /*

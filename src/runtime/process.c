@@ -46,6 +46,7 @@ struct tenancy {
 	struct kona_space space;
 	struct kona_broker broker;
 	struct kona_replicas replicas;
+	struct kona_fabric fabric; /* in the program alone, not in a forked child */
 	struct kona_transport *store;
 	struct kona_transport net; /* over them, when a network is emulated */
 	struct kona_seal seal;	   /* over that, when pages are sealed */
@@ -54,6 +55,7 @@ struct tenancy {
 
 static struct kona_config config;     /* Immutable after start */
 static enum kona_process_state state; /* Atomic, edge PR-1 */
+static bool is_forked;		      /* we are a child. Changes only around fork */
 static bool is_due;		      /* a child is to make its space. Only its one thread */
 static struct tenancy *tenancy;	      /* Atomic, edge PR-1; NULL: new memory is local */
 static struct kona_heir *heir;	      /* Atomic, no edge: changes only around fork */
@@ -238,6 +240,30 @@ static void open_space(struct tenancy *made)
 	}
 }
 
+static void run_fabric(void *fabric)
+{
+	/* What libfabric allocates must not be what it is to fetch. */
+	kona_alloc_enter_local();
+	kona_fabric_run(fabric);
+}
+
+/* libfabric does not survive a fork: a child's memory is read by links alone. */
+static void open_fabric(struct tenancy *made)
+{
+	pid_t tid;
+
+	if (!config.fabric[0])
+		return;
+	if (kona_fabric_init(&made->fabric, config.fabric_path, config.fabric))
+		fail("--fabric", strerror(ENOMEM));
+	if (kona_os_thread("kona-fabric", run_fabric, &made->fabric, true, &tid))
+		fail("--fabric", "its thread cannot start");
+	if (kona_fabric_wait_ready(&made->fabric))
+		fail("--fabric", made->fabric.why);
+	kona_pool_use_fabric(&made->replicas.pool, &made->fabric,
+			     &made->space.stats->one_sided_bytes);
+}
+
 /* The node and the keeper hold copies of the userfaultfd: as long as one is open, missing pages
  * stop a thread instead of reading as zeros, whatever happens to ours. */
 static void leave_spares(struct tenancy *made)
@@ -262,6 +288,8 @@ static void make_space(void)
 		fail("libkona", strerror(ENOMEM));
 	open_lease(made);
 	open_space(made);
+	if (!is_forked)
+		open_fabric(made);
 	leave_spares(made);
 	kona_guard_attach(&made->space);
 	kona_hazard_enter(&made->space);
@@ -320,6 +348,7 @@ void kona_process_become_child(struct kona_heir *new_heir)
 	kona_store_relaxed(&tenancy, NULL);  /* relaxed: the only thread */
 	kona_guard_attach(NULL);
 	kona_hazard_forked();
+	is_forked = true;
 	is_due = config.follow;
 }
 

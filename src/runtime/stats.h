@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #define KONA_STATS_MAGIC   UINT64_C(0x7374617473414e4b)
-#define KONA_STATS_VERSION 3
+#define KONA_STATS_VERSION 4
 
 enum {
 	KONA_STATS_BLOCKS = 256,
@@ -52,6 +52,7 @@ struct kona_stats {
 	uint64_t metadata_bytes;     /* level: baselines and descriptors of local pages */
 	uint64_t remote_slabs;	     /* level */
 	uint64_t remote_bytes;	     /* level: granted */
+	uint64_t one_sided_bytes;    /* of what was fetched: read past the node's processor */
 };
 
 struct kona_stats_area {
@@ -62,7 +63,7 @@ struct kona_stats_area {
 	struct kona_stats blocks[KONA_STATS_BLOCKS];
 };
 
-static_assert(sizeof(struct kona_stats) == 40 + 28 * 8, "shared layout");
+static_assert(sizeof(struct kona_stats) == 40 + 29 * 8, "shared layout");
 static_assert(sizeof(struct kona_stats_area) == 16 + KONA_STATS_BLOCKS * sizeof(struct kona_stats),
 	      "shared layout");
 

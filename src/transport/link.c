@@ -207,6 +207,33 @@ int kona_link_open(struct kona_link *link, const struct kona_data_open *open, ui
 	return rc;
 }
 
+int kona_link_expose(struct kona_link *link, const struct kona_data_expose *expose,
+		     struct kona_data_exposed *ret_exposed, uint64_t deadline_ns)
+{
+	struct kona_data_header header;
+	struct kona_data_failed refusal;
+	struct iovec vector = {&header, sizeof(header)};
+	ssize_t got;
+	int rc = send_frame(link, KONA_DATA_EXPOSE, expose, sizeof(*expose), deadline_ns);
+
+	if (rc)
+		return rc;
+	got = receive(link, &vector, 1, sizeof(header), deadline_ns);
+	if (got < 0)
+		return (int)got;
+	if (!is_reply(&header, link->tag))
+		return end(link, -EPROTO);
+	if (header.type == KONA_DATA_FAILED)
+		return take_refusal(link, &header, &refusal, 0, deadline_ns);
+	if (header.type != KONA_DATA_EXPOSED || header.body_bytes != sizeof(*ret_exposed))
+		return end(link, -EPROTO);
+	vector = (struct iovec){ret_exposed, sizeof(*ret_exposed)};
+	got = receive(link, &vector, 1, sizeof(*ret_exposed), deadline_ns);
+	if (got < 0)
+		return (int)got;
+	return ret_exposed->address_bytes <= KONA_DATA_ADDRESS_BYTES ? 0 : end(link, -EPROTO);
+}
+
 /* Receives the reply to a READ: its bytes go right to the pieces. */
 static int receive_pieces(struct kona_link *link, const struct kona_link_piece *pieces,
 			  size_t count, size_t total, uint64_t deadline_ns)

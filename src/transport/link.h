@@ -50,6 +50,10 @@ void kona_link_destroy(struct kona_link *link);
 KONA_MUST_CHECK int kona_link_open(struct kona_link *link, const struct kona_data_open *open,
 				   uint64_t deadline_ns);
 
+/* Asks where this process may read an open slab by itself. */
+KONA_MUST_CHECK int kona_link_expose(struct kona_link *link, const struct kona_data_expose *expose,
+				     struct kona_data_exposed *ret_exposed, uint64_t deadline_ns);
+
 /* Reads all pieces. */
 KONA_MUST_CHECK int kona_link_read(struct kona_link *link, const struct kona_link_piece *pieces,
 				   size_t count, uint64_t deadline_ns);

@@ -16,6 +16,17 @@ KONA_MUST_CHECK int kona_pool_write_lines(struct kona_transport *transport,
 KONA_MUST_CHECK int kona_pool_discard(struct kona_transport *transport, uint64_t offset_bytes,
 				      uint64_t size_bytes);
 
+/* --- pool-fabric.c -------------------------------------------------------------------------*/
+
+/* Reads pieces of one node by itself. 0; -errno: it must be tried by a link. */
+KONA_MUST_CHECK int kona_pool_read_fabric(struct kona_pool *pool, unsigned int node,
+					  const struct kona_link_piece *pieces, size_t count);
+
+/* --- pool.c --------------------------------------------------------------------------------*/
+
+/* A link for reading that is free, or else the next one in turn. Locked. */
+struct kona_link *kona_pool_take_link(struct kona_pool_node *node);
+
 /* --- the word of a slab (pool-nodes.c) ---------------------------------------------------------
  */
 

@@ -64,6 +64,8 @@ static uint64_t place(struct kona_pool *pool, uint64_t slab, uint64_t word, unsi
 	for (unsigned int slot = 0; slot < KONA_POOL_MOST_REPLICAS; slot++) {
 		if (kona_pool_slot_node(word, slot) >= 0)
 			continue;
+		/* PL-3: what was known of the one before it must not be used for this one */
+		kona_add_acq_rel(&pool->slabs[slab].exposed[slot].turn, 1);
 		memcpy(pool->slabs[slab].capabilities[slot], replica->capability,
 		       sizeof(replica->capability));
 		return word | kona_pool_make_slot(slot, node, replica->state);

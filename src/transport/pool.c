@@ -119,8 +119,7 @@ static int fill(struct kona_pool *pool, const struct kona_read *reads, size_t co
 	return 0;
 }
 
-/* A link that is free, or else the next one in turn. Locked. */
-static struct kona_link *take_link(struct kona_pool_node *node)
+struct kona_link *kona_pool_take_link(struct kona_pool_node *node)
 {
 	/* relaxed: any order will do */
 	uint32_t turn = kona_add_relaxed(&node->turn, 1);
@@ -163,7 +162,7 @@ static int read_remote(struct kona_pool *pool, struct batch *batch, uint64_t *sy
 {
 	unsigned int node = (unsigned int)batch->node;
 	uint64_t deadline_ns = kona_pool_deadline_ns(batch->word, node), calls;
-	struct kona_link *link = take_link(&pool->nodes[node]);
+	struct kona_link *link = kona_pool_take_link(&pool->nodes[node]);
 	uint32_t slab = batch->pieces[0].handle;
 	int rc;
 
@@ -214,9 +213,12 @@ static int pool_read(struct kona_transport *transport, const struct kona_read *r
 		struct batch batch;
 		int rc = fill(pool, reads, count, &next, &batch);
 
-		if (!rc)
-			rc = batch.node < 0 ? read_local(pool, &batch, system_calls)
-					    : read_remote(pool, &batch, system_calls);
+		if (!rc && batch.node < 0)
+			rc = read_local(pool, &batch, system_calls);
+		else if (!rc &&
+			 (!pool->fabric || kona_pool_read_fabric(pool, (unsigned int)batch.node,
+								 batch.pieces, batch.count)))
+			rc = read_remote(pool, &batch, system_calls);
 		if (rc == -EAGAIN)
 			continue;
 		if (rc)
@@ -300,6 +302,7 @@ static void pool_close(struct kona_transport *transport)
 	munmap(pool->staging, STAGING_BYTES);
 	munmap(pool->opened, kona_pool_opened_bytes(pool));
 	pthread_mutex_destroy(&pool->write);
+	pthread_mutex_destroy(&pool->expose);
 }
 
 static const struct kona_transport_ops pool_ops = {
@@ -350,6 +353,7 @@ int kona_pool_init(struct kona_pool *pool, uint64_t slab_bytes, uint64_t most_sl
 	if (rc)
 		return rc;
 	pthread_mutex_init(&pool->write, NULL);
+	pthread_mutex_init(&pool->expose, NULL);
 	pool->transport.ops = &pool_ops;
 	pool->slab_bytes = slab_bytes;
 	pool->most_slabs = most_slabs;

@@ -12,6 +12,9 @@
  * so that the controller can make another replica (kona_pool_set()). The program is the only one to
  * use its slabs, so its own view of who missed a write is the one that counts.
  *
+ * With a fabric (fabric.h), a program reads the full replicas of nodes that have one by itself,
+ * past the node's processor; the links stay for all else, and for reads where that fails.
+ *
  * Fails with -EIO when no replica is left.
  *
  * A forked child reads its parent's slabs over connections of its own. Which replicas are up to
@@ -23,6 +26,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "transport/fabric.h"
 #include "transport/link.h"
 #include "transport/transport.h"
 #include "wire/log.h"
@@ -35,6 +39,7 @@ enum {
 	KONA_POOL_NAME_BYTES = 64,
 	KONA_POOL_PATIENCE_MS = 1500, /* with a node that another one can stand in for */
 	KONA_POOL_COPY_MS = 4000,     /* ... that has to stand in, but is still being copied */
+	KONA_POOL_FABRIC_MS = 4000,   /* at most for a one-sided read, before a link is tried */
 	KONA_POOL_DEADLINE_MS = 10000,
 };
 
@@ -59,6 +64,18 @@ struct kona_pool_slab {
 	uint64_t sequence, version; /* Guarded by the write lock */
 	/* Of each slot; written before the slot is released in word */
 	uint8_t capabilities[KONA_POOL_MOST_REPLICAS][KONA_DATA_CAPABILITY_BYTES];
+	/* Of each slot: where one-sided reads find it, once `known` is `turn` (pool-fabric.c) */
+	struct {
+		uint32_t turn;	/* Atomic, edge PL-3: grows with each replica in this slot */
+		uint32_t known; /* Atomic, edge PL-3 */
+		uint64_t base, key;
+	} exposed[KONA_POOL_MOST_REPLICAS];
+};
+
+enum kona_pool_way {
+	KONA_POOL_WAY_UNKNOWN,
+	KONA_POOL_WAY_OPEN,
+	KONA_POOL_WAY_CLOSED, /* it has no such device, or a read failed */
 };
 
 struct kona_pool_node {
@@ -67,6 +84,8 @@ struct kona_pool_node {
 	bool live; /* Atomic, edge PL-2: what stands above and the links are made before */
 	struct kona_link links[KONA_POOL_LINKS]; /* links[0] writes */
 	uint32_t turn;				 /* Atomic, no edge: spreads the readers */
+	enum kona_pool_way way;			 /* for one-sided reads. Atomic, edge PL-3 */
+	uint64_t peer;				 /* Edge PL-3, once the way is open */
 };
 
 /* A log or a discard that is under way to its replicas. */
@@ -95,9 +114,12 @@ struct kona_pool {
 	uint32_t used_slabs; /* slabs beyond were never granted. Atomic, edge PL-1 */
 	struct kona_pool_slab *slabs; /* shared with forked children. Owned */
 	struct kona_pool_node nodes[KONA_POOL_MOST_NODES];
-	uint32_t node_count; /* Atomic, edge PL-2 */
-	uint64_t *opened;    /* the links' bits. Owned */
-	bool is_child;	     /* Immutable but around fork */
+	uint32_t node_count;	    /* Atomic, edge PL-2 */
+	uint64_t *opened;	    /* the links' bits. Owned */
+	bool is_child;		    /* Immutable but around fork */
+	struct kona_fabric *fabric; /* NULL: all reads by links. Immutable but around fork. Lent */
+	uint64_t *one_sided_bytes;  /* counter, or NULL. Atomic, no edge. Lent */
+	pthread_mutex_t expose;	    /* who asks nodes where slabs are; before a link's */
 
 	/* The write lock: keeps the logs of a slab in order on every node; and set-up. */
 	pthread_mutex_t write;
@@ -107,6 +129,12 @@ struct kona_pool {
 	size_t write_count;
 	struct kona_log_page gathered[KONA_LOG_MOST_PAGES];
 };
+
+/*
+ * From now on one-sided reads are tried; before the first grant. The fabric is lent, and *counter
+ * grows by what they bring.
+ */
+void kona_pool_use_fabric(struct kona_pool *pool, struct kona_fabric *fabric, uint64_t *counter);
 
 /* An empty pool. -ENOMEM, -EINVAL. */
 KONA_MUST_CHECK int kona_pool_init(struct kona_pool *pool, uint64_t slab_bytes, uint64_t most_slabs,

@@ -17,6 +17,14 @@
  *   <--------------------------- FAILED  instead of OPENED, DATA or ACK: an errno (Linux) for that
  *                                       tag; the connection goes on. After -EPROTO it is closed
  *
+ *
+ *   EXPOSE, handle, provider ---------> registers the slab with its RDMA device
+ *   <---------------------------- EXPOSED  where the client may read it by itself, and the key
+ *
+ * Such reads go past the server: they are let in by the key, until the slab is dropped, and see
+ * what was acknowledged. Refused: -EOPNOTSUPP, the node has no such device; -EAGAIN, it is being
+ * copied.
+ *
  * A handle is the client's own small number for a slab on this connection. Requests may name only
  * slabs that were opened on the same connection, which is what the capability is for.
  *
@@ -55,6 +63,8 @@ enum kona_data_type {
 	KONA_DATA_DISCARD = 6,
 	KONA_DATA_ACK = 7,
 	KONA_DATA_FAILED = 8,
+	KONA_DATA_EXPOSE = 9,
+	KONA_DATA_EXPOSED = 10,
 };
 
 enum {
@@ -63,6 +73,8 @@ enum {
 	KONA_DATA_MOST_BODY_BYTES = (1 << 20) + (1 << 16),
 	KONA_DATA_MOST_HANDLES = 1 << 20,
 	KONA_DATA_CAPABILITY_BYTES = 16,
+	KONA_DATA_PROVIDER_BYTES = 16,
+	KONA_DATA_ADDRESS_BYTES = 64,
 };
 
 /* A slab is a power of two between these. */
@@ -107,6 +119,19 @@ struct kona_data_discard {
 	uint64_t sequence;
 };
 
+struct kona_data_expose {
+	uint32_t handle;
+	uint32_t reserved;			 /* 0 */
+	char provider[KONA_DATA_PROVIDER_BYTES]; /* NUL-terminated */
+};
+
+struct kona_data_exposed {
+	uint64_t base, key;
+	uint32_t address_bytes;
+	uint32_t reserved;
+	uint8_t address[KONA_DATA_ADDRESS_BYTES]; /* of the node's endpoint */
+};
+
 struct kona_data_failed {
 	int32_t status; /* -errno */
 	uint32_t reserved;
@@ -118,6 +143,8 @@ static_assert(sizeof(struct kona_data_open) == 56, "wire layout");
 static_assert(offsetof(struct kona_data_open, capability) == 40, "wire layout");
 static_assert(sizeof(struct kona_data_piece) == 16, "wire layout");
 static_assert(sizeof(struct kona_data_discard) == 32, "wire layout");
+static_assert(sizeof(struct kona_data_expose) == 24, "wire layout");
+static_assert(sizeof(struct kona_data_exposed) == 88, "wire layout");
 static_assert(sizeof(struct kona_data_failed) == 8, "wire layout");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "wire structs are used as they are");
 

@@ -15,6 +15,7 @@
 
 struct data_node {
 	struct kona_data_server server;
+	struct kona_node_fabric fabric; /* when a test opens it */
 	uint16_t port;
 };
 

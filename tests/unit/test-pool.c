@@ -21,7 +21,7 @@
 enum {
 	NODES = 4,
 	SLABS = 6,
-	SLAB_BYTES = 1 << 18,
+	SLAB_BYTES = 1 << 19, /* more than one one-sided read brings */
 	SLAB_PAGES = SLAB_BYTES / KONA_PAGE_BYTES,
 	PAGES = SLABS * SLAB_PAGES,
 	READERS = 6,
@@ -34,6 +34,10 @@ static char model[PAGES][KONA_PAGE_BYTES];
 static uint64_t lost[64][2];
 static size_t lost_count;
 static uint64_t seed;
+static const char *library, *provider, *address; /* NULL: no one-sided reads */
+static struct kona_fabric fabric;
+static pthread_t fabric_thread;
+static uint64_t one_sided_bytes;
 
 static uint64_t draw(void)
 {
@@ -57,15 +61,45 @@ static void close_socket(int socket)
 	close(socket);
 }
 
+static void *run_fabric(void *with)
+{
+	kona_fabric_run(with);
+	return NULL;
+}
+
+static void open_fabric(void)
+{
+	one_sided_bytes = 0;
+	assert_int_equal(kona_fabric_init(&fabric, library, provider), 0);
+	pthread_create(&fabric_thread, NULL, run_fabric, &fabric);
+	assert_int_equal(kona_fabric_wait_ready(&fabric), 0);
+	kona_pool_use_fabric(&pool, &fabric, &one_sided_bytes);
+}
+
+static void close_fabric(void)
+{
+	kona_fabric_stop(&fabric);
+	pthread_join(fabric_thread, NULL);
+}
+
 static void start_node(int i)
 {
+	char why[200] = "";
+
 	data_node_start(&nodes[i]);
+	if (library &&
+	    kona_node_fabric_open(&nodes[i].fabric, library, provider, address, why, sizeof(why)))
+		fail_msg("%s", why);
+	if (library)
+		nodes[i].server.slabs.fabric = &nodes[i].fabric;
 	started[i] = true;
 }
 
 static void stop_node(int i)
 {
 	kona_data_server_stop(&nodes[i].server);
+	if (library)
+		kona_node_fabric_close(&nodes[i].fabric);
 	started[i] = false;
 }
 
@@ -104,12 +138,16 @@ static int bring_up(void **state)
 	assert_int_equal(kona_pool_init(&pool, SLAB_BYTES, 64, &hooks), 0);
 	for (int i = 0; i < NODES; i++)
 		add_node(i);
+	if (library)
+		open_fabric();
 	return 0;
 }
 
 static int take_down(void **state)
 {
 	pool.transport.ops->close(&pool.transport);
+	if (library)
+		close_fabric();
 	for (int i = 0; i < NODES; i++)
 		if (started[i])
 			stop_node(i);
@@ -215,6 +253,7 @@ static void one_replica(void **state)
 	grant_all(1, false);
 	use(60);
 	assert_int_equal(lost_count, 0);
+	assert_true(!library || one_sided_bytes > sizeof(model));
 }
 
 static void three_replicas(void **state)
@@ -443,7 +482,136 @@ static void readers_survive(void **state)
 	}
 }
 
-int main(void)
+/* --- one-sided reads alone ---------------------------------------------------------------------*/
+
+/* Where slab 0 is at node 0, as a hostile program might remember it. */
+static struct kona_fabric_piece remember(char *buffer)
+{
+	return (struct kona_fabric_piece){
+		.from = pool.slabs[0].exposed[0].base,
+		.key = pool.slabs[0].exposed[0].key,
+		.buffer = buffer,
+		.size_bytes = KONA_PAGE_BYTES,
+	};
+}
+
+static int read_past_the_node(const struct kona_fabric_piece *piece)
+{
+	return kona_fabric_read(&fabric, pool.nodes[0].peer, piece, 1,
+				kona_now_ns() + UINT64_C(3000000000));
+}
+
+static void a_key_opens_its_slab_alone(void **state)
+{
+	char page[KONA_PAGE_BYTES] = {0};
+	struct kona_fabric_piece piece;
+
+	grant_all(1, false);
+	use(5);
+	piece = remember(page);
+	assert_int_equal(read_past_the_node(&piece), 0);
+	assert_memory_equal(page, model[0], sizeof(page));
+	piece.from += SLAB_BYTES; /* behind its end */
+	memset(page, 0, sizeof(page));
+	assert_int_not_equal(read_past_the_node(&piece), 0);
+	for (size_t i = 0; i < sizeof(page); i++)
+		assert_int_equal(page[i], 0);
+}
+
+static void a_key_ends_with_its_slab(void **state)
+{
+	char page[KONA_PAGE_BYTES] = {0};
+	struct kona_fabric_piece piece;
+
+	grant_all(1, false);
+	use(5);
+	piece = remember(page);
+	pthread_mutex_lock(&nodes[0].server.lock);
+	kona_slab_drop(&nodes[0].server.slabs, slab_id(0));
+	pthread_mutex_unlock(&nodes[0].server.lock);
+	assert_int_not_equal(read_past_the_node(&piece), 0);
+	for (size_t i = 0; i < sizeof(page); i++)
+		assert_int_equal(page[i], 0);
+}
+
+static void a_key_is_not_guessed(void **state)
+{
+	char page[KONA_PAGE_BYTES] = {0};
+	struct kona_fabric_piece piece;
+
+	grant_all(1, false);
+	use(5);
+	piece = remember(page);
+	piece.key ^= 0x40;
+	assert_int_not_equal(read_past_the_node(&piece), 0);
+}
+
+/* Its slabs are read by links, and nothing is wrong with it. */
+static void a_node_without_a_device(void **state)
+{
+	grant_all(1, false);
+	nodes[0].server.slabs.fabric = NULL;
+	use(20);
+	assert_int_equal(one_sided_bytes, 0);
+	assert_int_equal(lost_count, 0);
+	nodes[0].server.slabs.fabric = &nodes[0].fabric;
+}
+
+/* One-sided reads fail, the node does not: they are made by links from then on. */
+static void a_device_that_fails(void **state)
+{
+	uint64_t start_ns, before;
+
+	grant_all(1, false);
+	use(10);
+	before = one_sided_bytes;
+	assert_true(before > 0);
+	pthread_mutex_lock(&nodes[0].server.lock);
+	for (uint64_t slab = 0; slab < SLABS; slab++)
+		nodes[0].fabric.ops->hide(
+			&kona_slab_find(&nodes[0].server.slabs, slab_id(slab))->region);
+	pthread_mutex_unlock(&nodes[0].server.lock);
+	start_ns = kona_now_ns();
+	use(10);
+	assert_true(kona_now_ns() - start_ns < UINT64_C(10000000000));
+	assert_int_equal(one_sided_bytes, before);
+	assert_int_equal(lost_count, 0);
+}
+
+static void what_cannot_be_loaded(void **state)
+{
+	static struct kona_fabric other;
+
+	assert_int_equal(kona_fabric_init(&other, "/nowhere/libkona-ofi.so", provider), 0);
+	kona_fabric_run(&other);
+	assert_int_equal(kona_fabric_wait_ready(&other), -ENODEV);
+	assert_non_null(strstr(other.why, "/nowhere"));
+	kona_fabric_stop(&other);
+	assert_int_equal(kona_fabric_init(&other, library, "carrier"), 0);
+	kona_fabric_run(&other);
+	assert_int_equal(kona_fabric_wait_ready(&other), -ENODEV);
+	assert_non_null(strstr(other.why, "no such provider"));
+	kona_fabric_stop(&other);
+}
+
+static int run_fabric_tests(char **argv)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_key_opens_its_slab_alone, bring_up, take_down),
+		cmocka_unit_test_setup_teardown(a_key_ends_with_its_slab, bring_up, take_down),
+		cmocka_unit_test_setup_teardown(a_key_is_not_guessed, bring_up, take_down),
+		cmocka_unit_test_setup_teardown(a_node_without_a_device, bring_up, take_down),
+		cmocka_unit_test_setup_teardown(a_device_that_fails, bring_up, take_down),
+		cmocka_unit_test(what_cannot_be_loaded),
+	};
+
+	library = argv[1];
+	provider = argv[2];
+	address = argv[3];
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(one_replica, bring_up, take_down),
@@ -457,5 +625,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(readers_survive, bring_up, take_down),
 	};
 
+	if (argc == 4 && run_fabric_tests(argv))
+		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
