@@ -5,8 +5,10 @@
  */
 #include <argp.h>
 #include <errno.h>
+#include <libgen.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/compiler.h"
 #include "base/log.h"
@@ -177,10 +179,24 @@ static int take_pages(void *context, uint64_t window, const struct kona_target *
 	return kona_trace_pages(out->trace, window, target);
 }
 
+/* The report is written at the end, in one go: whether it can be is to be known before. */
+static int check_folder(const char *path)
+{
+	KONA_FREE char *copy = strdup(path);
+
+	if (!copy)
+		return -ENOMEM;
+	return access(dirname(copy), W_OK | X_OK) ? -errno : 0;
+}
+
 static int open_outputs(struct outputs *out, const struct options *o)
 {
-	int err = 0;
+	int err = o->html ? check_folder(o->html) : 0;
 
+	if (err) {
+		kona_error("cannot write %s: %s", o->html, strerror(-err));
+		return err;
+	}
 	out->table = o->json && !strcmp(o->json, "-") ? NULL : stdout;
 	if (o->json)
 		out->json = out->table ? fopen(o->json, "we") : stdout;

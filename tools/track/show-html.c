@@ -205,21 +205,27 @@ static void add_distribution(struct kona_html *page, const char *title, const ch
 	kona_html_plot(page, &plot);
 }
 
-static void add_places(struct kona_html *page, const struct kona_places *places)
+static void add_places(struct kona_html *page, const struct kona_session *session)
 {
-	static const char *const headings[] = {"mapping", "dirty lines", "4 KiB pages",
+	static const char *const headings[] = {"mapping", "4 KiB pages", "dirty lines",
 					       "amplification"};
-	uint64_t most = places->count ? places->v[0].lines : 0;
+	const struct kona_places *places = &session->total_places;
+	const bool pages = session->options.mode == KONA_MODE_PAGES;
+	uint64_t most = 0;
 
+	for (size_t i = 0; i < places->count; i++)
+		most = places->v[i].pages > most ? places->v[i].pages : most;
 	kona_html_section(page, "Where");
-	kona_html_table_begin(page, "mappings with most dirty lines", headings, 4);
+	kona_html_table_begin(page, "mappings with most dirty data", headings, pages ? 2 : 4);
 	for (size_t i = 0; i < places->count && i < TOP_PLACES; i++) {
 		const struct kona_place *p = &places->v[i];
 
 		kona_html_cell_text(page, p->name);
-		kona_html_cell_bar(page, KONA_UNIT_NUMBER, (double)p->lines,
-				   most ? (double)p->lines / (double)most : 0);
-		kona_html_cell(page, KONA_UNIT_NUMBER, (double)p->pages);
+		kona_html_cell_bar(page, KONA_UNIT_NUMBER, (double)p->pages,
+				   most ? (double)p->pages / (double)most : 0);
+		if (pages)
+			continue;
+		kona_html_cell(page, KONA_UNIT_NUMBER, (double)p->lines);
 		kona_html_cell(page, KONA_UNIT_TIMES,
 			       p->lines ? (double)p->pages * KONA_PAGE_LINES / (double)p->lines
 					: 0);
@@ -270,6 +276,6 @@ int kona_track_report_write(const struct kona_track_report *report,
 				 "The last bar: longer than a page.", "lines in the run", c->by_run,
 				 KONA_PAGE_LINES + 1);
 	}
-	add_places(page, &session->total_places);
+	add_places(page, session);
 	return kona_html_close(page);
 }

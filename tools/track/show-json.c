@@ -40,7 +40,16 @@ static json_t *distribution(const uint64_t *counts, size_t last)
 	return list;
 }
 
-static json_t *top(const struct kona_places *places)
+/* With --wp, lines are not known. */
+static void set_dirty_lines(json_t *o, const struct kona_session *session, uint64_t lines)
+{
+	if (session->options.mode == KONA_MODE_PAGES)
+		json_object_set_new(o, "dirty_lines", json_null());
+	else
+		set(o, "dirty_lines", lines);
+}
+
+static json_t *top(const struct kona_session *session, const struct kona_places *places)
 {
 	json_t *list = json_array();
 
@@ -48,14 +57,13 @@ static json_t *top(const struct kona_places *places)
 		json_t *one = json_object();
 
 		json_object_set_new(one, "name", json_string(places->v[i].name));
-		set(one, "dirty_lines", places->v[i].lines);
+		set_dirty_lines(one, session, places->v[i].lines);
 		set(one, "dirty_pages_4k", places->v[i].pages);
 		json_array_append_new(list, one);
 	}
 	return list;
 }
 
-/* With --wp, lines are not known. */
 static void set_lines(json_t *o, const struct kona_session *session, const struct kona_counts *c)
 {
 	double lines = (double)c->lines * KONA_LINE_BYTES;
@@ -63,12 +71,9 @@ static void set_lines(json_t *o, const struct kona_session *session, const struc
 	double small = (double)c->pages_4k * KONA_PAGE_BYTES;
 	double huge = (double)c->pages_2m * 2 * (double)KONA_MIB;
 
-	if (session->options.mode == KONA_MODE_PAGES) {
-		json_object_set_new(o, "dirty_lines", json_null());
+	set_dirty_lines(o, session, c->lines);
+	if (session->options.mode == KONA_MODE_PAGES)
 		lines = changed = 0;
-	} else {
-		set(o, "dirty_lines", c->lines);
-	}
 	set(o, "dirty_pages_4k", c->pages_4k);
 	set(o, "dirty_pages_2m", c->pages_2m);
 	set_ratio(o, "amplification_4k", small, lines);
@@ -97,7 +102,7 @@ static void set_counts(json_t *o, const struct kona_session *session, const stru
 		json_object_set_new(o, "runs_by_lines",
 				    distribution(c->by_run, KONA_PAGE_LINES + 1));
 	}
-	json_object_set_new(o, "mappings", top(places));
+	json_object_set_new(o, "mappings", top(session, places));
 }
 
 int kona_json_start(FILE *stream, const struct kona_session *session)

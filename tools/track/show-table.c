@@ -131,8 +131,11 @@ void kona_table_total(FILE *stream, const struct kona_session *session)
 	for (size_t i = 0; i < session->total_places.count && i < TOP_PLACES; i++) {
 		const struct kona_place *p = &session->total_places.v[i];
 
-		fprintf(stream, "%s%12" PRIu64 " lines  %9" PRIu64 " pages  %s\n",
-			i ? "" : "where:\n", p->lines, p->pages, p->name);
+		if (!i)
+			fputs("where:\n", stream);
+		if (session->options.mode != KONA_MODE_PAGES)
+			fprintf(stream, "%12" PRIu64 " lines", p->lines);
+		fprintf(stream, "  %9" PRIu64 " pages  %s\n", p->pages, p->name);
 	}
 	if (session->options.mode != KONA_MODE_PAGES)
 		fprintf(stream, "note: %s\n", KONA_SHOW_LIMIT);

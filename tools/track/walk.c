@@ -237,9 +237,10 @@ static int second_pass(struct kona_target *target)
 static int walk_pages(struct kona_target *target)
 {
 	struct kona_regions *list = &target->scan->written;
+	long resident_kib = kona_status_number(target->pid, "RssAnon:");
 	int err = 0;
 
-	target->resident_bytes = 0;
+	target->resident_bytes = resident_kib > 0 ? (uint64_t)resident_kib * KONA_KIB : 0;
 	for (size_t i = 0; !err && i < target->mappings.count; i++) {
 		const struct kona_mapping *m = &target->mappings.v[i];
 		bool unknown;
