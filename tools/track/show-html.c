@@ -88,35 +88,39 @@ int kona_track_report_window(struct kona_track_report *report, const struct kona
 	return 0;
 }
 
+static void add_fact(struct kona_html_fact *facts, size_t *count, const char *name,
+		     enum kona_unit unit, double value)
+{
+	struct kona_html_fact *fact = &facts[(*count)++];
+
+	fact->name = name;
+	kona_axis_format(unit, value, fact->value);
+}
+
 static void add_facts(struct kona_html *page, const struct kona_session *session)
 {
 	const struct kona_counts *c = &session->total;
-	struct kona_html_fact facts[6] = {
-		{"dirty lines", ""},
-		{"amplification, 4 KiB pages", ""},
-		{"amplification, 2 MiB pages", ""},
-		{"paused, of its time", ""},
-		{"resident at most", ""},
-		{"amplification, 64 B lines over changed bytes", ""},
-	};
+	struct kona_html_fact facts[6];
 	double whole = (double)(c->run_ns + c->paused_ns);
-	size_t count = 5;
+	size_t count = 0;
 
-	kona_axis_format(KONA_UNIT_NUMBER, (double)c->lines, facts[0].value);
-	kona_axis_format(KONA_UNIT_TIMES,
-			 kona_counts_amplification(c, c->pages_4k, KONA_PAGE_BYTES),
-			 facts[1].value);
-	kona_axis_format(KONA_UNIT_TIMES, kona_counts_amplification(c, c->pages_2m, 2 * KONA_MIB),
-			 facts[2].value);
-	kona_axis_format(KONA_UNIT_PERCENT, whole > 0 ? (double)c->paused_ns / whole : 0,
-			 facts[3].value);
-	kona_axis_format(KONA_UNIT_BYTES, (double)c->resident_bytes, facts[4].value);
-	if (c->changed_bytes) {
-		kona_axis_format(KONA_UNIT_TIMES,
-				 (double)c->lines * KONA_LINE_BYTES / (double)c->changed_bytes,
-				 facts[5].value);
-		count = 6;
+	if (session->options.mode == KONA_MODE_PAGES) {
+		add_fact(facts, &count, "dirty 4 KiB pages", KONA_UNIT_NUMBER, (double)c->pages_4k);
+		add_fact(facts, &count, "dirty 2 MiB pages", KONA_UNIT_NUMBER, (double)c->pages_2m);
+	} else {
+		add_fact(facts, &count, "dirty lines", KONA_UNIT_NUMBER, (double)c->lines);
+		add_fact(facts, &count, "amplification, 4 KiB pages", KONA_UNIT_TIMES,
+			 kona_counts_amplification(c, c->pages_4k, KONA_PAGE_BYTES));
+		add_fact(facts, &count, "amplification, 2 MiB pages", KONA_UNIT_TIMES,
+			 kona_counts_amplification(c, c->pages_2m, 2 * KONA_MIB));
 	}
+	if (c->changed_bytes)
+		add_fact(facts, &count, "amplification, 64 B lines over changed bytes",
+			 KONA_UNIT_TIMES,
+			 (double)c->lines * KONA_LINE_BYTES / (double)c->changed_bytes);
+	add_fact(facts, &count, "paused, of its time", KONA_UNIT_PERCENT,
+		 whole > 0 ? (double)c->paused_ns / whole : 0);
+	add_fact(facts, &count, "resident at most", KONA_UNIT_BYTES, (double)c->resident_bytes);
 	kona_html_facts(page, facts, count);
 }
 
@@ -262,9 +266,15 @@ int kona_track_report_write(const struct kona_track_report *report,
 	err = kona_html_open(path, "kona track: what the program wrote", subtitle, &page);
 	if (err)
 		return err;
-	kona_html_paragraph(page, "Mode %s, %s kept of each page, windows of %.3g s. Note: %s.",
-			    kona_show_mode(session), kona_show_kept(session),
-			    (double)session->options.interval_ns / 1e9, KONA_SHOW_LIMIT);
+	if (session->options.mode == KONA_MODE_PAGES)
+		kona_html_paragraph(page,
+				    "Written pages, by write-protection, in windows of %.3g s.",
+				    (double)session->options.interval_ns / 1e9);
+	else
+		kona_html_paragraph(page,
+				    "Mode %s, %s kept of each page, windows of %.3g s. Note: %s.",
+				    kona_show_mode(session), kona_show_kept(session),
+				    (double)session->options.interval_ns / 1e9, KONA_SHOW_LIMIT);
 	add_facts(page, session);
 	add_windows(page, report, session);
 	if (session->options.mode != KONA_MODE_PAGES) {
