@@ -34,13 +34,12 @@ const char *kona_log_apply_page(char *to, uint64_t mask, const char *lines)
 	return lines;
 }
 
-size_t kona_log_encode(char *to, const struct kona_log_header *header,
+char *kona_log_lay_out(char *to, const struct kona_log_header *header,
 		       const struct kona_log_page *pages, size_t count)
 {
 	struct kona_log_header *own = (void *)to;
 	uint64_t *masks = (void *)(to + sizeof(*own));
 	uint32_t *numbers = (void *)(masks + count);
-	char *end = (char *)(numbers + count + count % 2);
 
 	*own = *header;
 	own->pages = (uint32_t)count;
@@ -51,10 +50,31 @@ size_t kona_log_encode(char *to, const struct kona_log_header *header,
 		masks[i] = pages[i].mask;
 		numbers[i] = pages[i].page;
 		own->lines += (uint32_t)__builtin_popcountll(pages[i].mask);
-		end = gather_page(end, &pages[i]);
 	}
+	return (char *)(numbers + count + count % 2);
+}
+
+char *kona_log_copy_lines(char *lines, const struct kona_log_page *pages, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		lines = gather_page(lines, &pages[i]);
+	return lines;
+}
+
+size_t kona_log_sum(char *to, const char *end)
+{
+	struct kona_log_header *own = (void *)to;
+
 	own->crc32c = kona_crc32c(0, to, (size_t)(end - to));
 	return (size_t)(end - to);
+}
+
+size_t kona_log_encode(char *to, const struct kona_log_header *header,
+		       const struct kona_log_page *pages, size_t count)
+{
+	char *lines = kona_log_lay_out(to, header, pages, count);
+
+	return kona_log_sum(to, kona_log_copy_lines(lines, pages, count));
 }
 
 static const char *find_fault(const struct kona_log_header *header, const struct kona_log *log,

@@ -64,6 +64,13 @@ static inline size_t kona_log_bytes(size_t pages, size_t lines)
 size_t kona_log_encode(char *to, const struct kona_log_header *header,
 		       const struct kona_log_page *pages, size_t count);
 
+/* The three steps of that: all but the lines, of which the place is returned; the lines, of which
+ * the end is returned; the checksum, with which the size is returned. */
+char *kona_log_lay_out(char *to, const struct kona_log_header *header,
+		       const struct kona_log_page *pages, size_t count);
+char *kona_log_copy_lines(char *lines, const struct kona_log_page *pages, size_t count);
+size_t kona_log_sum(char *to, const char *end);
+
 /*
  * Checks size_bytes bytes at `from` (8-byte aligned) as a log for a slab of slab_pages pages:
  * length, counts, page numbers, checksum. Returns 0 and *ret_log, which points into `from`; -EPROTO
