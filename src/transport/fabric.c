@@ -25,7 +25,8 @@
 #include "base/units.h"
 
 enum {
-	SPIN_NS = 20000,   /* of a reader, before it sleeps */
+	SPIN_NS = 20000, /* of a reader, before it sleeps */
+	ALONE_NS = 5000, /* of the thread, before it lets others run: a network in software, say */
 	LINGER_NS = 50000, /* of the thread */
 	CALM_NS = 50000,   /* between a reader's looks for a free request */
 	MEMORY_BYTES = KONA_FABRIC_REQUESTS * KONA_FABRIC_MOST_BYTES,
@@ -111,13 +112,16 @@ static unsigned int take_requests(struct kona_fabric *fabric)
 	return flying;
 }
 
-static void take_ends(struct kona_fabric *fabric)
+/* Returns whether something had ended. */
+static bool take_ends(struct kona_fabric *fabric)
 {
 	struct kona_fabric_request *request;
+	bool some = false;
 	void *context;
 	int status;
 
 	while (fabric->ops->poll(fabric->ofi, &context, &status) == 1) {
+		some = true;
 		request = context;
 		request->ended++;
 		if (status && !request->status)
@@ -126,6 +130,7 @@ static void take_ends(struct kona_fabric *fabric)
 		    (request->status || request->posted == request->count))
 			end_request(request, request->status);
 	}
+	return some;
 }
 
 static int open_endpoint(struct kona_fabric *fabric)
@@ -182,6 +187,7 @@ static void sleep_until_rung(struct kona_fabric *fabric, uint32_t bell)
 void kona_fabric_run(void *with)
 {
 	struct kona_fabric *fabric = with;
+	unsigned int was_flying = 0;
 	int rc = start(fabric);
 
 	tell_ready(fabric, rc ? CANNOT : WORKS);
@@ -189,14 +195,16 @@ void kona_fabric_run(void *with)
 		/* FA-2: acquire, pairs with the release in submit(): what is rung for is seen */
 		uint32_t bell = kona_load_acquire(&fabric->bell);
 		unsigned int flying = take_requests(fabric);
-		uint64_t now_ns;
+		bool some = take_ends(fabric);
+		uint64_t now_ns = kona_now_ns();
 
-		take_ends(fabric);
-		now_ns = kona_now_ns();
-		if (flying)
-			fabric->polled_ns = now_ns;
-		else if (now_ns - fabric->polled_ns > LINGER_NS)
+		if (some || flying != was_flying)
+			fabric->moved_ns = now_ns;
+		was_flying = flying;
+		if (!flying && now_ns - fabric->moved_ns > LINGER_NS)
 			sleep_until_rung(fabric, bell);
+		else if (now_ns - fabric->moved_ns > ALONE_NS)
+			sched_yield();
 	}
 	if (fabric->ofi) {
 		fabric->ops->hide(&fabric->region);

@@ -63,11 +63,11 @@ struct kona_fabric {
 	char path[256], why[160];	    /* of the library; what is wrong */
 	char provider[KONA_OFI_NAME_BYTES]; /* Immutable after start */
 	char *memory;			    /* of all requests. Immutable after start. Owned */
-	uint32_t bell;	    /* Atomic, edge FA-2: rung for each new request; a futex */
-	uint32_t sleeps;    /* Atomic, edge FA-4: the thread does, or is about to */
-	uint32_t ready;	    /* Atomic, edge FA-3: 1 the thread works, 2 it cannot, 3 it has ended */
-	bool stop;	    /* Atomic, no edge: looked at after a ring */
-	uint64_t polled_ns; /* the thread's: since when there was nothing to do */
+	uint32_t bell;	   /* Atomic, edge FA-2: rung for each new request; a futex */
+	uint32_t sleeps;   /* Atomic, edge FA-4: the thread does, or is about to */
+	uint32_t ready;	   /* Atomic, edge FA-3: 1 the thread works, 2 it cannot, 3 it has ended */
+	bool stop;	   /* Atomic, no edge: looked at after a ring */
+	uint64_t moved_ns; /* the thread's: when a read last began or ended */
 	struct kona_fabric_request requests[KONA_FABRIC_REQUESTS];
 };
 

@@ -578,6 +578,36 @@ static void a_device_that_fails(void **state)
 	assert_int_equal(lost_count, 0);
 }
 
+static void be_deaf(struct kona_ofi *ofi, int most_ms)
+{
+	usleep((useconds_t)most_ms * 1000);
+}
+
+/*
+ * Nobody calls the node's library any more, without which tcp brings nothing: a read has its
+ * deadline, and is made by a link. (verbs does without.)
+ */
+static void a_library_that_hangs(void **state)
+{
+	static struct kona_ofi_ops deaf;
+	const struct kona_ofi_ops *before = nodes[0].fabric.ops;
+	uint64_t start_ns, took_ns;
+
+	grant_all(2, false);
+	use(5);
+	deaf = *before;
+	deaf.wait = be_deaf;
+	kona_store_relaxed(&nodes[0].fabric.ops, &deaf); /* relaxed: within a second will do */
+	usleep(300000);
+	start_ns = kona_now_ns();
+	use(10);
+	took_ns = kona_now_ns() - start_ns;
+	assert_true(took_ns < UINT64_C(20000000000));
+	assert_true(strcmp(provider, "tcp") || took_ns > KONA_POOL_PATIENCE_MS * 500000);
+	assert_int_equal(lost_count, 0);
+	kona_store_relaxed(&nodes[0].fabric.ops, before); /* relaxed: as above */
+}
+
 static void what_cannot_be_loaded(void **state)
 {
 	static struct kona_fabric other;
@@ -602,6 +632,7 @@ static int run_fabric_tests(char **argv)
 		cmocka_unit_test_setup_teardown(a_key_is_not_guessed, bring_up, take_down),
 		cmocka_unit_test_setup_teardown(a_node_without_a_device, bring_up, take_down),
 		cmocka_unit_test_setup_teardown(a_device_that_fails, bring_up, take_down),
+		cmocka_unit_test_setup_teardown(a_library_that_hangs, bring_up, take_down),
 		cmocka_unit_test(what_cannot_be_loaded),
 	};
 
