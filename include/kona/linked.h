@@ -24,14 +24,21 @@ enum {
 	KONA_LINKED_SETS = 64,
 };
 
+/* How an access is recorded: the numbers of enum kona_sim_kind. */
+enum { KONA_LINKED_READ, KONA_LINKED_WRITE, KONA_LINKED_MODIFY };
+
+/* Of struct kona_linked's state. */
+enum {
+	KONA_LINKED_PLAIN = 1, /* there is an L1 that need be told only what may change it */
+	KONA_LINKED_INSIDE = 2 /* a signal handler that interrupts the recording must not record */
+};
+
 /* Thread-local. All zeros until the thread's first access, which so is recorded. */
 struct kona_linked {
 	uint64_t mask; /* of a line number, to an index below */
 	uint64_t reads, writes;
 	uint64_t *last, *end; /* of the buffer: the latest record, and the one that fills it */
-	uint8_t inside;	      /* A signal handler that interrupts the recording must not record. */
-	uint8_t filters;      /* There is an L1: tell it only what may change it. */
-	uint8_t all_stores;   /* But all stores, for their bytes. */
+	uint64_t state;
 	uint64_t read[KONA_LINKED_SETS];  /* the address of the set's latest line; ~0: unknown */
 	uint64_t write[KONA_LINKED_SETS]; /* the same, where that line is known dirty */
 };
@@ -42,65 +49,57 @@ extern KONA_LINKED_PUBLIC __thread struct kona_linked kona_linked_self
 	__attribute__((tls_model("initial-exec")));
 
 /*
- * Makes room in this thread's buffer, which may wait for it to be simulated. There is none where
- * nothing is simulated. Context: any thread, inside.
+ * Records an access of up to a line's bytes, whatever it is; may make room in the buffer, and wait
+ * for it to be simulated. Context: any thread.
  */
-KONA_LINKED_PUBLIC void kona_linked_refill(void);
+KONA_LINKED_PUBLIC void kona_linked_record_any(uint64_t address, uint64_t bytes, unsigned kind);
 
 /* Code that cares how it is called says so before it includes this. */
-#ifndef KONA_LINKED_REFILL
-#define KONA_LINKED_REFILL() kona_linked_refill()
+#ifndef KONA_LINKED_RECORD_ANY
+#define KONA_LINKED_RECORD_ANY(address, bytes, kind) kona_linked_record_any(address, bytes, kind)
 #endif
 
-/* What the next access to this line need not tell. */
-static inline void kona_linked_note(struct kona_linked *self, uint64_t line, int writes)
+/* In one word, as engine/packed.h of the simulator reads it. */
+static inline uint64_t kona_linked_pack(uint64_t address, uint64_t bytes, unsigned kind)
 {
-	uint64_t index = line & self->mask, base = line << KONA_LINKED_LINE_SHIFT;
-
-	self->read[index] = base;
-	if (writes && !self->all_stores)
-		self->write[index] = base;
-	else if (self->write[index] != base)
-		self->write[index] = UINT64_MAX;
+	return address << 9 | bytes << 2 | kind;
 }
 
 /*
- * Records an access of up to a line's bytes, which may straddle two lines: its address, bytes and
- * kind (0: read, 1: write, 2: both), as crew.h says. A store to the line that was just read becomes
- * one record with the read. Context: any thread.
+ * The same, at once where it is simple. A store to the line that was just read becomes one record
+ * with the read.
  */
-static inline void kona_linked_record(uint64_t address, uint64_t bytes, int writes)
+static inline void kona_linked_record(uint64_t address, uint64_t bytes, unsigned kind)
 {
 	struct kona_linked *self = &kona_linked_self;
-	uint64_t line = address >> KONA_LINKED_LINE_SHIFT;
-	uint64_t last = (address + bytes - 1) >> KONA_LINKED_LINE_SHIFT;
-	uint64_t before, before_bytes;
+	uint64_t offset = address % KONA_LINKED_LINE_BYTES, base = address - offset;
+	uint64_t index = address >> KONA_LINKED_LINE_SHIFT & self->mask;
+	uint64_t *last = self->last, before;
 
-	if (__builtin_expect(self->inside, 0))
+	if (__builtin_expect(self->state != KONA_LINKED_PLAIN || last == self->end ||
+				     offset + bytes > KONA_LINKED_LINE_BYTES,
+			     0)) {
+		KONA_LINKED_RECORD_ANY(address, bytes, kind);
 		return;
-	self->inside = 1;
+	}
+	self->state = KONA_LINKED_PLAIN | KONA_LINKED_INSIDE;
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	if (__builtin_expect(self->last == self->end, 0)) {
-		KONA_LINKED_REFILL();
-		if (self->last == self->end)
-			goto out;
-	}
-	if (self->filters) {
-		kona_linked_note(self, line, writes);
-		if (__builtin_expect(last != line, 0))
-			kona_linked_note(self, last, writes);
-	}
-	before = *self->last;
-	before_bytes = before >> 2 & 127;
-	if (writes && self->filters && !self->all_stores && last == line && !(before & 3) &&
-	    before >> (9 + KONA_LINKED_LINE_SHIFT) == line &&
-	    (before >> 9) % KONA_LINKED_LINE_BYTES + before_bytes <= KONA_LINKED_LINE_BYTES)
-		*self->last = before | 2;
+	before = *last;
+	self->read[index] = base;
+	if (kind == KONA_LINKED_READ)
+		self->write[index] = self->write[index] == base ? base : UINT64_MAX;
 	else
-		*++self->last = address << 9 | bytes << 2 | (uint64_t)writes;
-out:
+		self->write[index] = base;
+	/* Same line, a read, and not one that goes on in the next line. */
+	if (kind != KONA_LINKED_READ && (before >> 9) - base < KONA_LINKED_LINE_BYTES &&
+	    !(before & 3) && (before >> 9) - base + (before >> 2 & 127) <= KONA_LINKED_LINE_BYTES) {
+		*last = before | KONA_LINKED_MODIFY;
+	} else {
+		last[1] = kona_linked_pack(address, bytes, kind);
+		self->last = last + 1;
+	}
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	self->inside = 0;
+	self->state = KONA_LINKED_PLAIN;
 }
 
 /* An access of any length, line by line; it is also counted, once. */
@@ -119,13 +118,13 @@ static inline int kona_linked_is_known(const void *at, uint64_t bytes, int write
 static inline void kona_linked_load(const void *at, uint64_t bytes)
 {
 	if (!kona_linked_is_known(at, bytes, 0))
-		kona_linked_record((uint64_t)at, bytes, 0);
+		kona_linked_record((uint64_t)at, bytes, KONA_LINKED_READ);
 }
 
 static inline void kona_linked_store(const void *at, uint64_t bytes)
 {
 	if (!kona_linked_is_known(at, bytes, 1))
-		kona_linked_record((uint64_t)at, bytes, 1);
+		kona_linked_record((uint64_t)at, bytes, KONA_LINKED_WRITE);
 }
 
 static inline void kona_linked_count(uint64_t reads, uint64_t writes)

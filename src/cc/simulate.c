@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * kona-opt --sim: instead of guards, calls of the simulator, in front of the same accesses. Nothing
- * is translated, and nothing is shared between accesses: each is told, and counted once for its
- * block of code. Memory intrinsics, and calls of the C library's functions of the same names, are
- * told as ranges; the library's other accesses are not seen.
+ * is translated; each access is told, and counted once for its block of code. A load and a store to
+ * the same place, with nothing told in between, are told together. Memory intrinsics, and calls of
+ * the C library's functions of the same names, are told as ranges; the library's other accesses are
+ * not seen.
  *
  * Cannot fail but for files, as opt.c.
  */
@@ -14,22 +15,36 @@
 enum { LINE_BYTES = 64 };
 
 /* The functions of sim-guards.c. */
-enum call { LOAD, STORE, COUNT, RANGE, RECORD_LOAD, RECORD_STORE, REFILL, CALLS };
+enum call {
+	LOAD,
+	STORE,
+	MODIFY,
+	COUNT,
+	RANGE,
+	RECORD_LOAD,
+	RECORD_STORE,
+	RECORD_MODIFY,
+	RECORD_ANY,
+	CALLS
+};
 
 static const char *const names[CALLS] = {
 	[LOAD] = "kona_cc_s_load",
 	[STORE] = "kona_cc_s_store",
+	[MODIFY] = "kona_cc_s_modify",
 	[COUNT] = "kona_cc_s_count",
 	[RANGE] = "kona_cc_s_range",
 	[RECORD_LOAD] = "kona_cc_s_record_load",
 	[RECORD_STORE] = "kona_cc_s_record_store",
-	[REFILL] = "kona_cc_s_refill",
+	[RECORD_MODIFY] = "kona_cc_s_record_modify",
+	[RECORD_ANY] = "kona_cc_s_record_any",
 };
 
 struct simulate {
 	struct kona_opt *opt;
 	LLVMValueRef calls[CALLS];
-	uint64_t reads, writes; /* of the block */
+	LLVMValueRef counts;	/* of the function: a variable, two words */
+	uint64_t reads, writes; /* of the block so far, which are not in it */
 };
 
 static void call(struct simulate *s, enum call which, LLVMValueRef *args, unsigned count)
@@ -45,29 +60,100 @@ static LLVMValueRef byte_pointer(struct simulate *s, LLVMValueRef pointer)
 	return LLVMBuildBitCast(s->opt->builder, pointer, s->opt->byte_pointer, "");
 }
 
-static void tell(struct simulate *s, LLVMValueRef pointer, uint64_t bytes, int stores)
+static LLVMValueRef counts_pointer(struct simulate *s, int64_t which)
+{
+	LLVMValueRef indices[] = {kona_opt_number(s->opt, 0), kona_opt_number(s->opt, which)};
+
+	return LLVMBuildInBoundsGEP2(s->opt->builder, LLVMArrayType(s->opt->i64, 2), s->counts,
+				     indices, 2, "");
+}
+
+static void add_to(struct simulate *s, int64_t which, uint64_t amount)
+{
+	LLVMValueRef pointer, sum;
+
+	if (!amount)
+		return;
+	pointer = counts_pointer(s, which);
+	sum = LLVMBuildLoad2(s->opt->builder, s->opt->i64, pointer, "");
+	sum = LLVMBuildAdd(s->opt->builder, sum, kona_opt_number(s->opt, (int64_t)amount), "");
+	LLVMBuildStore(s->opt->builder, sum, pointer);
+}
+
+/* Counts what the block has made so far, at the builder's place. */
+static void count(struct simulate *s)
+{
+	add_to(s, 0, s->reads);
+	add_to(s, 1, s->writes);
+	s->reads = s->writes = 0;
+}
+
+/* Who leaves the function may not come back: what it has counted goes to the thread's counters. */
+static void leave(struct simulate *s, LLVMValueRef at)
+{
+	LLVMValueRef args[1];
+
+	kona_opt_build_before(s->opt, at);
+	count(s);
+	args[0] = counts_pointer(s, 0);
+	call(s, COUNT, args, 1);
+}
+
+/* reads, writes: 0 or 1. Larger accesses are ranges, which count themselves. */
+static void tell(struct simulate *s, LLVMValueRef pointer, uint64_t bytes, unsigned reads,
+		 unsigned writes)
 {
 	LLVMValueRef args[] = {byte_pointer(s, pointer), kona_opt_number(s->opt, (int64_t)bytes),
-			       LLVMConstInt(s->opt->i32, (unsigned)stores, 0)};
+			       counts_pointer(s, 0)};
 
 	if (bytes > LINE_BYTES) {
+		args[2] = LLVMConstInt(s->opt->i32, writes, 0);
 		call(s, RANGE, args, 3);
 		return;
 	}
-	call(s, stores ? STORE : LOAD, args, 2);
-	s->reads += !stores;
-	s->writes += (uint64_t)stores;
+	call(s, !writes ? LOAD : reads ? MODIFY : STORE, args, 3);
+	s->reads += reads;
+	s->writes += writes;
 }
 
-static void tell_access(struct simulate *s, const struct kona_opt_access *access)
+/*
+ * The store that is to the same place as this load, and the next to be told in its block; NULL:
+ * there is none.
+ */
+static LLVMValueRef store_of(struct simulate *s, const struct kona_opt_access *load)
+{
+	LLVMValueRef pointer = LLVMGetOperand(load->instruction, load->operand);
+	LLVMValueRef i = LLVMGetNextInstruction(load->instruction);
+	struct kona_opt_access access;
+
+	if (LLVMGetInstructionOpcode(load->instruction) != LLVMLoad || load->bytes > LINE_BYTES)
+		return NULL;
+	for (; i; i = LLVMGetNextInstruction(i)) {
+		if (LLVMIsADbgInfoIntrinsic(i))
+			continue;
+		if (LLVMIsACallInst(i) || LLVMIsAInvokeInst(i))
+			break;
+		if (!kona_opt_describe(s->opt, i, &access))
+			continue;
+		if (LLVMGetInstructionOpcode(i) == LLVMStore && access.bytes == load->bytes &&
+		    LLVMGetOperand(i, access.operand) == pointer)
+			return i;
+		break;
+	}
+	return NULL;
+}
+
+/* Returns the store that is told with it, or NULL. */
+static LLVMValueRef tell_access(struct simulate *s, const struct kona_opt_access *access)
 {
 	LLVMValueRef pointer = LLVMGetOperand(access->instruction, access->operand);
 	LLVMOpcode opcode = LLVMGetInstructionOpcode(access->instruction);
+	LLVMValueRef store = store_of(s, access);
+	unsigned modifies = opcode == LLVMAtomicRMW || opcode == LLVMAtomicCmpXchg || store;
 
 	kona_opt_build_before(s->opt, access->instruction);
-	if (opcode == LLVMAtomicRMW || opcode == LLVMAtomicCmpXchg)
-		tell(s, pointer, access->bytes, 0);
-	tell(s, pointer, access->bytes, access->stores);
+	tell(s, pointer, access->bytes, modifies || !access->stores, modifies || access->stores);
+	return store;
 }
 
 static void tell_range(struct simulate *s, LLVMValueRef at, LLVMValueRef pointer,
@@ -116,25 +202,49 @@ static void tell_call(struct simulate *s, LLVMValueRef at)
 	}
 }
 
+static int is_intrinsic(LLVMValueRef at)
+{
+	LLVMValueRef callee = LLVMGetCalledValue(at);
+
+	return LLVMIsAFunction(callee) && LLVMGetIntrinsicID(callee);
+}
+
 static void visit(struct simulate *s, LLVMBasicBlockRef block)
 {
+	LLVMValueRef told = NULL, end = LLVMGetBasicBlockTerminator(block);
 	struct kona_opt_access access;
-	LLVMValueRef args[2];
+	int has_left = 0; /* and made no access since */
 
-	s->reads = s->writes = 0;
 	for (LLVMValueRef i = LLVMGetFirstInstruction(block), next; i; i = next) {
 		next = LLVMGetNextInstruction(i);
-		if (LLVMIsACallInst(i) || LLVMIsAInvokeInst(i))
+		if (LLVMIsACallInst(i) || LLVMIsAInvokeInst(i)) {
 			tell_call(s, i);
-		else if (kona_opt_describe(s->opt, i, &access))
-			tell_access(s, &access);
+			if (!is_intrinsic(i)) {
+				leave(s, i);
+				has_left = 1;
+			}
+		} else if (i != told && kona_opt_describe(s->opt, i, &access)) {
+			told = tell_access(s, &access);
+			has_left = 0;
+		}
 	}
-	if (!s->reads && !s->writes)
-		return;
-	kona_opt_build_before(s->opt, LLVMGetBasicBlockTerminator(block));
-	args[0] = kona_opt_number(s->opt, (int64_t)s->reads);
-	args[1] = kona_opt_number(s->opt, (int64_t)s->writes);
-	call(s, COUNT, args, 2);
+	kona_opt_build_before(s->opt, end);
+	/* Between a call that must be the last and the return there may be nothing. */
+	if (!LLVMGetNumSuccessors(end) && !has_left)
+		leave(s, end);
+	else if (s->reads || s->writes)
+		count(s);
+}
+
+static void visit_function(struct simulate *s, LLVMValueRef function)
+{
+	LLVMBasicBlockRef entry = LLVMGetEntryBasicBlock(function);
+
+	kona_opt_build_before(s->opt, LLVMGetFirstInstruction(entry));
+	s->counts = LLVMBuildAlloca(s->opt->builder, LLVMArrayType(s->opt->i64, 2), "");
+	LLVMBuildStore(s->opt->builder, LLVMConstNull(LLVMArrayType(s->opt->i64, 2)), s->counts);
+	for (LLVMBasicBlockRef b = entry; b; b = LLVMGetNextBasicBlock(b))
+		visit(s, b);
 }
 
 static int is_ours(const struct simulate *s, LLVMValueRef function)
@@ -151,11 +261,8 @@ void kona_opt_simulate(struct kona_opt *opt, const char *path)
 
 	kona_opt_link(opt, path, names, CALLS, s.calls);
 	for (LLVMValueRef f = LLVMGetFirstFunction(opt->module); f; f = LLVMGetNextFunction(f)) {
-		if (is_ours(&s, f) || !kona_opt_is_wanted(opt, f))
-			continue;
-		for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(f); b;
-		     b = LLVMGetNextBasicBlock(b))
-			visit(&s, b);
+		if (!is_ours(&s, f) && kona_opt_is_wanted(opt, f))
+			visit_function(&s, f);
 	}
 	for (int i = 0; i < CALLS; i++)
 		if (!LLVMGetFirstUse(s.calls[i]))

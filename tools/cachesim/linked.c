@@ -133,21 +133,19 @@ static struct thread *begin_thread_locked(void)
 	threads = t;
 	mine = t;
 	self->mask = line_mask;
-	self->filters = hosted.config.l1d.bytes != 0;
-	self->all_stores = hosted.bytes;
+	if (hosted.config.l1d.bytes && !hosted.bytes)
+		self->state |= KONA_LINKED_PLAIN;
 	pthread_setspecific(key, t);
 	return t;
 }
 
-void kona_linked_refill(void)
+/* Room in the thread's buffer; none where nothing is simulated, or there is no memory. */
+static void refill(struct kona_linked *self)
 {
-	struct kona_linked *self = &kona_linked_self;
 	struct kona_crew_buffer *buffer = NULL;
 	struct thread *t;
 	sigset_t before;
 
-	if (!kona_load_relaxed(&active)) /* relaxed: see there */
-		return;
 	lock_out(&before);
 	t = mine ? mine : begin_thread_locked();
 	if (t && kona_load_relaxed(&active)) { /* relaxed: it is written under the lock */
@@ -164,6 +162,52 @@ void kona_linked_refill(void)
 	forget_lines(self);
 }
 
+/* What the next access to this line need not tell: to the bytes that stores write all are told. */
+static void note_line(struct kona_linked *self, uint64_t line, unsigned kind)
+{
+	uint64_t index = line & self->mask, base = line << KONA_LINKED_LINE_SHIFT;
+
+	if (!hosted.config.l1d.bytes)
+		return;
+	self->read[index] = base;
+	if (kind != KONA_LINKED_READ && !hosted.bytes)
+		self->write[index] = base;
+	else if (self->write[index] != base)
+		self->write[index] = UINT64_MAX;
+}
+
+static void add_record(struct kona_linked *self, uint64_t address, uint64_t bytes, unsigned kind)
+{
+	if (self->last == self->end)
+		refill(self);
+	if (self->last == self->end)
+		return;
+	note_line(self, address >> KONA_LINKED_LINE_SHIFT, kind);
+	note_line(self, (address + bytes - 1) >> KONA_LINKED_LINE_SHIFT, kind);
+	/* relaxed: read by others at the end alone */
+	self->last[1] = kona_linked_pack(address, bytes, kind);
+	kona_store_relaxed(&self->last, self->last + 1);
+}
+
+void kona_linked_record_any(uint64_t address, uint64_t bytes, unsigned kind)
+{
+	struct kona_linked *self = &kona_linked_self;
+
+	/* relaxed: see there */
+	if (!kona_load_relaxed(&active) || self->state & KONA_LINKED_INSIDE)
+		return;
+	self->state |= KONA_LINKED_INSIDE;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	/* Without an L1 the levels below see both. */
+	if (kind == KONA_LINKED_MODIFY && !hosted.config.l1d.bytes) {
+		add_record(self, address, bytes, KONA_LINKED_READ);
+		kind = KONA_LINKED_WRITE;
+	}
+	add_record(self, address, bytes, kind);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	self->state &= ~(uint64_t)KONA_LINKED_INSIDE;
+}
+
 void kona_linked_range(const void *start, size_t bytes, int is_write)
 {
 	uint64_t address = (uint64_t)start, end = address + bytes;
@@ -176,7 +220,7 @@ void kona_linked_range(const void *start, size_t bytes, int is_write)
 
 		if (left > end - address)
 			left = end - address;
-		kona_linked_record(address, left, is_write);
+		kona_linked_record(address, left, is_write ? KONA_LINKED_WRITE : KONA_LINKED_READ);
 		address += left;
 	}
 }
