@@ -186,12 +186,13 @@ class Network(Bench):
 
 
 def run_two(net, verifying, mib, *options):
-    """Two verifying programs, one of which forks, on hosts of their own; checks that each of them
-    uses memory nodes from its own address."""
+    """Two verifying programs on hosts of their own, one of which forks, with these options; checks
+    that each of them uses memory nodes from its own address."""
     addresses, programs = [], []
-    for name, size, more in (("client", mib, []), ("other-client", mib // 2, ["fork"])):
+    for name, size, more, own in (("client", mib, [], []),
+                                  ("other-client", mib // 2, ["fork"], options)):
         addresses.append(net.add_host(name))
-        programs.append(net.run_far(name, [verifying, str(size), *more], "--local=8M", *options))
+        programs.append(net.run_far(name, [verifying, str(size), *more], "--local=8M", *own))
     for p in programs:
         ready(p)
     peers = set().union(*(net.peers_of(name) for name in net.nodes))
