@@ -33,6 +33,7 @@ enum {
 	LINE = 64,
 	PAGE_LINES = PAGE / LINE,
 	WRITES = 2000,
+	THREADS_MAX = 512,
 };
 
 struct region {
@@ -141,24 +142,45 @@ struct write {
 struct work {
 	const struct write *write;
 	size_t count;
+	pthread_t thread;
 };
 
-static void *write_lines(void *argument)
-{
-	const struct work *work = argument;
+/* The threads that wrote last stay until others are to write: an edge meets them all. */
+static struct work work[THREADS_MAX];
+static pthread_barrier_t written, leave;
+static int waiting;
 
-	for (size_t i = 0; i < work->count; i++)
-		memcpy(work->write[i].at, &work->write[i].version, 4);
+static void write_lines(const struct work *w)
+{
+	for (size_t i = 0; i < w->count; i++)
+		memcpy(w->write[i].at, &w->write[i].version, 4);
+}
+
+static void *be_writer(void *argument)
+{
+	write_lines(argument);
+	pthread_barrier_wait(&written);
+	pthread_barrier_wait(&leave);
 	return NULL;
+}
+
+static void let_writers_leave(void)
+{
+	if (waiting)
+		pthread_barrier_wait(&leave);
+	for (int t = 0; waiting && t < threads; t++) {
+		pthread_join(work[t].thread, NULL);
+		free((void *)work[t].write);
+	}
+	waiting = 0;
 }
 
 /* Draws lines and lets new threads write them, each line by one thread. */
 static void write_some(struct write *writes, size_t count, const char *dropped_start,
 		       const char *dropped_end)
 {
-	pthread_t thread[64];
-	struct work work[64];
 	size_t used = 0, part;
+	pthread_attr_t small;
 
 	for (size_t i = 0; i < count; i++) {
 		struct region *r = &state->region[draw(REGIONS)];
@@ -177,6 +199,9 @@ static void write_some(struct write *writes, size_t count, const char *dropped_s
 	/* Neighbouring writes of one line must stay in order: sort is not needed, since a thread
 	 * takes every line of its residue. */
 	part = (size_t)threads;
+	let_writers_leave();
+	pthread_attr_init(&small);
+	pthread_attr_setstacksize(&small, 64 << 10);
 	for (size_t t = 0; t < part; t++) {
 		struct write *own = malloc((used + 1) * sizeof(*own));
 		size_t n = 0;
@@ -184,17 +209,18 @@ static void write_some(struct write *writes, size_t count, const char *dropped_s
 		for (size_t i = 0; i < used; i++)
 			if ((uintptr_t)writes[i].at / LINE % part == t)
 				own[n++] = writes[i];
-		work[t] = (struct work){own, n};
-		if (part == 1)
-			write_lines(&work[t]);
-		else if (pthread_create(&thread[t], NULL, write_lines, &work[t]))
+		work[t] = (struct work){.write = own, .count = n};
+		if (part > 1 && pthread_create(&work[t].thread, &small, be_writer, &work[t]))
 			die("pthread_create");
 	}
-	for (size_t t = 0; t < part; t++) {
-		if (part > 1)
-			pthread_join(thread[t], NULL);
-		free((void *)work[t].write);
+	pthread_attr_destroy(&small);
+	if (part > 1) {
+		pthread_barrier_wait(&written);
+		waiting = 1;
+		return;
 	}
+	write_lines(&work[0]);
+	free((void *)work[0].write);
 }
 
 static void change_mapping(void)
@@ -320,8 +346,10 @@ int main(int argc, char **argv)
 	seed = strtoull(argv[1], NULL, 10) * 2654435761u + 88172645463325252u;
 	threads = atoi(argv[2]);
 	reuse = argc > 3;
-	if (threads < 1 || threads > 64)
+	if (threads < 1 || threads > THREADS_MAX)
 		return 2;
+	pthread_barrier_init(&written, NULL, (unsigned int)threads + 1);
+	pthread_barrier_init(&leave, NULL, (unsigned int)threads + 1);
 	state = mmap(NULL, sizeof(*state), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 		     0);
 	if (state == MAP_FAILED)
@@ -343,6 +371,7 @@ int main(int argc, char **argv)
 		else
 			return 2;
 	}
+	let_writers_leave();
 	end_child();
 	return 0;
 }
