@@ -91,8 +91,8 @@ static inline int kona_guard_is_far(const void *p)
 
 /* Where the page of the far address p is: to be added to it. page: p's place >> 12. table: what the
  * view says, when it has been read. */
-static inline uintptr_t kona_guard_delta_in(const uint64_t *table, const void *p, uintptr_t page,
-					    unsigned slot)
+static inline __attribute__((always_inline)) uintptr_t
+kona_guard_delta_in(const uint64_t *table, const void *p, uintptr_t page, unsigned slot)
 {
 	uint64_t entry;
 

@@ -94,17 +94,27 @@ static void call_library(struct kona_opt_function *f, LLVMValueRef call, const c
 	f->now = (struct kona_opt_state){0};
 }
 
+static int all_local(struct kona_opt *opt, LLVMValueRef call, int copies)
+{
+	return kona_opt_is_local(opt, LLVMGetOperand(call, 0)) &&
+	       (!copies || kona_opt_is_local(opt, LLVMGetOperand(call, 1)));
+}
+
+static int is_large(LLVMValueRef size)
+{
+	return !LLVMIsAConstantInt(size) ||
+	       LLVMConstIntGetZExtValue(size) > KONA_OPT_SMALL_COPY_BYTES;
+}
+
 static void guard_memory_intrinsic(struct kona_opt_function *f, LLVMValueRef call, const char *name)
 {
 	struct kona_opt *opt = f->opt;
 	int copies = strcmp(name, "kona_cc_memset") != 0;
 	LLVMValueRef size = LLVMGetOperand(call, 2);
 
-	if (kona_opt_is_local(opt, LLVMGetOperand(call, 0)) &&
-	    (!copies || kona_opt_is_local(opt, LLVMGetOperand(call, 1))))
+	if (all_local(opt, call, copies))
 		return;
-	if (!LLVMIsAConstantInt(size) ||
-	    LLVMConstIntGetZExtValue(size) > KONA_OPT_SMALL_COPY_BYTES) {
+	if (is_large(size)) {
 		call_library(f, call, name);
 		return;
 	}
@@ -151,10 +161,32 @@ static void fetch_by_value(struct kona_opt_function *f, LLVMValueRef call, unsig
 	LLVMSetOperand(call, argument, copy);
 }
 
+/* Which of our functions does what a memory intrinsic does; NULL: it is none. */
+static const char *memory_intrinsic(LLVMValueRef call)
+{
+	if (is_intrinsic(call, "llvm.memcpy") || is_intrinsic(call, "llvm.memcpy.inline"))
+		return "kona_cc_memcpy";
+	if (is_intrinsic(call, "llvm.memmove"))
+		return "kona_cc_memmove";
+	return is_intrinsic(call, "llvm.memset") ? "kona_cc_memset" : NULL;
+}
+
+int kona_opt_becomes_call(struct kona_opt *opt, LLVMValueRef instruction)
+{
+	const char *name;
+
+	if (!LLVMIsACallInst(instruction) || !LLVMIsAFunction(LLVMGetCalledValue(instruction)))
+		return 0;
+	name = memory_intrinsic(instruction);
+	return name && is_large(LLVMGetOperand(instruction, 2)) &&
+	       !all_local(opt, instruction, strcmp(name, "kona_cc_memset") != 0);
+}
+
 void kona_opt_guard_call(struct kona_opt_function *f, LLVMValueRef call)
 {
 	unsigned by_value = LLVMGetEnumAttributeKindForName("byval", 5);
 	LLVMValueRef callee = LLVMGetCalledValue(call);
+	const char *ours;
 
 	if (!LLVMIsAFunction(callee) || !LLVMGetIntrinsicID(callee)) {
 		for (unsigned i = 0; i < LLVMGetNumArgOperands(call); i++)
@@ -163,12 +195,9 @@ void kona_opt_guard_call(struct kona_opt_function *f, LLVMValueRef call)
 				fetch_by_value(f, call, i);
 		return;
 	}
-	if (is_intrinsic(call, "llvm.memcpy") || is_intrinsic(call, "llvm.memcpy.inline"))
-		guard_memory_intrinsic(f, call, "kona_cc_memcpy");
-	else if (is_intrinsic(call, "llvm.memmove"))
-		guard_memory_intrinsic(f, call, "kona_cc_memmove");
-	else if (is_intrinsic(call, "llvm.memset"))
-		guard_memory_intrinsic(f, call, "kona_cc_memset");
+	ours = memory_intrinsic(call);
+	if (ours)
+		guard_memory_intrinsic(f, call, ours);
 	else if (is_intrinsic(call, "llvm.masked.load"))
 		guard_masked(f, call, 0);
 	else if (is_intrinsic(call, "llvm.masked.store"))

@@ -35,6 +35,7 @@ struct chunk {
 	struct kona_opt_loop loop;
 	struct stream streams[KONA_OPT_STREAMS];
 	unsigned count;
+	int others; /* there are accesses of no stream */
 	LLVMBasicBlockRef start, end;
 	struct kona_map outer; /* of a header's phi: the phi in `start` */
 };
@@ -54,39 +55,38 @@ static LLVMValueRef without_casts(LLVMValueRef pointer)
 	return pointer;
 }
 
-/* Takes the access into a stream if it moves evenly. */
-static void consider(struct chunk *chunk, const struct kona_opt_access *access)
+/* Takes the access into a stream if it moves evenly. Returns 0 if not. */
+static int consider(struct chunk *chunk, const struct kona_opt_access *access)
 {
 	LLVMValueRef pointer = without_casts(LLVMGetOperand(access->instruction, access->operand));
 	struct stream *stream = find_stream(chunk, pointer);
 	int64_t stride;
 
-	if (access->bytes > access->align_bytes || access->whole)
-		return;
+	if (!kona_opt_is_contained(access) || access->whole)
+		return 0;
 	if (!stream) {
 		if (chunk->count == KONA_OPT_STREAMS ||
 		    !kona_opt_loop_stride(chunk->f->opt, &chunk->loop, pointer, &stride) ||
 		    stride < -LONGEST_STRIDE || stride > LONGEST_STRIDE)
-			return;
+			return 0;
 		stream = &chunk->streams[chunk->count++];
 		*stream = (struct stream){.pointer = pointer, .stride = stride};
 	}
 	if (access->stores && access->bytes > stream->store_bytes)
 		stream->store_bytes = access->bytes;
+	return 1;
 }
 
 static void find_streams(struct chunk *chunk)
 {
 	struct kona_opt_access access;
 
-	for (int b = 0; b < chunk->loop.count; b++) {
-		if (!chunk->loop.always[b])
-			continue;
+	for (int b = 0; b < chunk->loop.count; b++)
 		for (LLVMValueRef i = LLVMGetFirstInstruction(chunk->loop.blocks[b]); i;
 		     i = LLVMGetNextInstruction(i))
 			if (kona_opt_describe(chunk->f->opt, i, &access))
-				consider(chunk, &access);
-	}
+				chunk->others |=
+					!chunk->loop.always[b] || !consider(chunk, &access);
 }
 
 /* A new phi in front of `block`, or of an old phi of it. */
@@ -222,7 +222,7 @@ static void fill_start(struct chunk *chunk, LLVMValueRef *ret_steps)
 	steps = LLVMBuildAdd(builder, steps, kona_opt_number(opt, 1), "");
 	for (unsigned i = 0; i < chunk->count; i++) {
 		struct stream *s = &chunk->streams[i];
-		LLVMValueRef args[5];
+		LLVMValueRef args[4];
 
 		s->address = LLVMBuildBitCast(builder, at_start(chunk, s->pointer),
 					      opt->byte_pointer, "");
@@ -232,8 +232,7 @@ static void fill_start(struct chunk *chunk, LLVMValueRef *ret_steps)
 		args[1] = kona_opt_number(opt, s->stride);
 		args[2] = steps;
 		args[3] = LLVMBuildLoad2(builder, opt->i64, chunk->f->bias, "");
-		args[4] = LLVMBuildLoad2(builder, opt->i64, chunk->f->size, "");
-		steps = kona_opt_call(opt, KONA_OPT_STEPS, args, 5);
+		steps = kona_opt_call(opt, KONA_OPT_STEPS, args, 4);
 	}
 	for (unsigned i = 0; i < chunk->count; i++) {
 		struct stream *s = &chunk->streams[i];
@@ -292,7 +291,7 @@ static void translate_streams(struct chunk *chunk)
 		     i = LLVMGetNextInstruction(i)) {
 			if (!chunk->loop.always[b] ||
 			    !kona_opt_describe(chunk->f->opt, i, &access) || access.whole ||
-			    access.bytes > access.align_bytes)
+			    !kona_opt_is_contained(&access))
 				continue;
 			stream = find_stream(chunk,
 					     without_casts(LLVMGetOperand(i, access.operand)));
@@ -311,7 +310,8 @@ static int treat(struct kona_opt_function *f, const struct kona_opt_loop *loop)
 	LLVMValueRef steps;
 
 	find_streams(&chunk);
-	if (!chunk.count)
+	/* With other guards inside there is nothing to vectorise: windows cost less to begin. */
+	if (!chunk.count || chunk.others)
 		return 0;
 	chunk.start = LLVMInsertBasicBlockInContext(f->opt->context, loop->header, "");
 	chunk.end = LLVMAppendBasicBlockInContext(f->opt->context, f->function, "");

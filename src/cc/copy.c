@@ -147,7 +147,9 @@ char *kona_cc_strdup(const char *from)
 	return kona_cc_strndup(from, SIZE_MAX);
 }
 
-void kona_cc_translate(const void *p, unsigned slot, uintptr_t *ret_delta)
+__thread uintptr_t kona_cc_found;
+
+void kona_cc_translate(const void *p, unsigned slot)
 {
-	*ret_delta = kona_guard_is_far(p) ? kona_guard_delta(p, slot) : 0;
+	kona_cc_found = kona_guard_is_far(p) ? kona_guard_delta(p, slot) : 0;
 }

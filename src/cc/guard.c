@@ -12,7 +12,7 @@
  */
 #include <string.h>
 
-#include "cc/opt.h"
+#include "cc/window.h"
 
 static LLVMValueRef byte_pointer(struct kona_opt *opt, LLVMValueRef pointer)
 {
@@ -61,10 +61,16 @@ static LLVMValueRef through_bounce(struct kona_opt_function *f,
 	LLVMValueRef bytes = kona_opt_number(opt, (int64_t)access->bytes);
 
 	if (!access->stores)
-		return kona_opt_call(opt, KONA_OPT_LOAD_SPAN,
-				     (LLVMValueRef[]){address, place.local, bytes, bounce}, 4);
-	used = kona_opt_call(opt, KONA_OPT_STORE_SPAN,
-			     (LLVMValueRef[]){place.local, place.delta, bytes, bounce}, 4);
+		return place.entire
+			       ? place.local
+			       : kona_opt_call(
+					 opt, KONA_OPT_LOAD_SPAN,
+					 (LLVMValueRef[]){address, place.local, bytes, bounce}, 4);
+	used = place.entire
+		       ? place.local
+		       : kona_opt_call(opt, KONA_OPT_STORE_SPAN,
+				       (LLVMValueRef[]){place.local, place.delta, bytes, bounce},
+				       4);
 	kona_opt_build_before(opt, LLVMGetNextInstruction(access->instruction));
 	kona_opt_call(opt, KONA_OPT_STORE_DONE, (LLVMValueRef[]){address, used, bytes, bounce}, 4);
 	kona_opt_build_before(opt, access->instruction);
@@ -175,7 +181,10 @@ static void visit_block(struct kona_opt_function *f, LLVMBasicBlockRef block)
 	LLVMValueRef next;
 
 	f->first_slot = (unsigned)kona_map_get(&f->reserved, block, 0);
+	f->last_slot = KONA_CC_SLOTS_SHARED - (unsigned)kona_map_get(&f->unshared, block, 0);
 	for (LLVMValueRef i = LLVMGetFirstInstruction(block); i; i = next) {
+		int ends = kona_opt_ends_translations(i);
+
 		next = LLVMGetNextInstruction(i);
 		if (kona_map_get(&f->done, i, 0))
 			continue;
@@ -183,7 +192,8 @@ static void visit_block(struct kona_opt_function *f, LLVMBasicBlockRef block)
 			kona_opt_guard_call(f, i);
 		else if (kona_opt_describe(f->opt, i, &access))
 			kona_opt_guard_access(f, &access, KONA_CC_SLOT_ONCE);
-		if (kona_opt_ends_translations(i))
+		/* The call itself may be another by now. */
+		if (ends)
 			f->now = (struct kona_opt_state){0};
 	}
 }
@@ -194,7 +204,6 @@ static void read_view(struct kona_opt_function *f)
 	struct kona_opt *opt = f->opt;
 
 	LLVMBuildStore(opt->builder, kona_opt_call(opt, KONA_OPT_BIAS, NULL, 0), f->bias);
-	LLVMBuildStore(opt->builder, kona_opt_call(opt, KONA_OPT_SIZE, NULL, 0), f->size);
 	if (f->table)
 		LLVMBuildStore(opt->builder, kona_opt_call(opt, KONA_OPT_TABLE, NULL, 0), f->table);
 }
@@ -262,10 +271,8 @@ static void open_function(struct kona_opt_function *f)
 
 	kona_opt_build_before(opt, first);
 	f->bias = LLVMBuildAlloca(opt->builder, opt->i64, "");
-	f->size = LLVMBuildAlloca(opt->builder, opt->i64, "");
 	if (has_loops(f->function))
 		f->table = LLVMBuildAlloca(opt->builder, LLVMPointerType(opt->i64, 0), "");
-	f->elsewhere = LLVMBuildAlloca(opt->builder, opt->i64, "");
 	f->distance = LLVMBuildAlloca(opt->builder, opt->i64, "");
 	for (int i = 0; i < 2; i++) {
 		f->bounce[i] = LLVMBuildAlloca(opt->builder, bytes, "");
@@ -307,6 +314,7 @@ void kona_opt_guard_function(struct kona_opt *opt, LLVMValueRef function)
 	open_function(&f);
 	kona_opt_chunk_loops(&f);
 	kona_opt_cfg_make(&cfg, function);
+	kona_opt_find_windows(&f, &cfg);
 	after = calloc(cfg.count, sizeof(*after));
 	if (!after)
 		err(1, "kona-opt");
@@ -320,6 +328,7 @@ void kona_opt_guard_function(struct kona_opt *opt, LLVMValueRef function)
 	}
 	for (int i = 0; i < cfg.count; i++)
 		read_view_after_calls(&f, cfg.blocks[i].block);
+	kona_opt_free_windows(&f);
 	kona_map_free(&f.reserved);
 	kona_map_free(&f.done);
 	kona_map_free(&f.seen_loops);

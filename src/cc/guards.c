@@ -3,8 +3,9 @@
  * The guards that kona-opt inserts, as bitcode: include/kona/guard.h, cut into the pieces that the
  * rewriter shares between accesses. All are inlined; their names end here.
  *
- * `bias`, `size` and `table` are the caller's copies of the view's fields, loaded anew after each
- * call; `lazy`: the table is not, it is loaded where it is needed.
+ * `bias` and `table` are the caller's copies of the view's fields, loaded anew after each call;
+ * `lazy`: the table is not, it is loaded where it is needed. The size always is: a comparison with
+ * memory costs no more than one with a register.
  * A translation is a distance d: the byte of p is at p + d, d is 0 for memory that needs none (and
  * for pages in place, whose dirty lines the fault path finds). Functions that return the place
  * p + d say d by way of memory, which is a register once they are inlined: who needs one of the two
@@ -28,35 +29,30 @@ GUARD uintptr_t kona_cc_g_bias(void)
 	return kona_guard_self.bias;
 }
 
-GUARD uintptr_t kona_cc_g_size(void)
-{
-	return kona_guard_self.size_bytes;
-}
-
 GUARD const uint64_t *kona_cc_g_table(void)
 {
 	return kona_guard_self.table;
 }
 
 /* Translates for as long as `slot` is not used again. */
-GUARD uintptr_t kona_cc_g_delta(const char *p, uintptr_t bias, uintptr_t size,
-				const uint64_t *table, int lazy, unsigned slot)
+GUARD uintptr_t kona_cc_g_delta(const char *p, uintptr_t bias, const uint64_t *table, int lazy,
+				unsigned slot)
 {
 	uintptr_t place = (uintptr_t)p + bias;
 
-	if (place >= size)
+	if (place >= kona_guard_self.size_bytes)
 		return 0;
 	return kona_guard_delta_in(lazy ? kona_guard_self.table : table, p, place >> 12, slot);
 }
 
 /* The same, and marks the line of p, whose byte is to be stored, if `stores`. */
-GUARD char *kona_cc_g_translate(char *p, uintptr_t bias, uintptr_t size, const uint64_t *table,
-				int lazy, unsigned slot, int stores, uintptr_t *ret_d)
+GUARD char *kona_cc_g_translate(char *p, uintptr_t bias, const uint64_t *table, int lazy,
+				unsigned slot, int stores, uintptr_t *ret_d)
 {
 	uintptr_t place = (uintptr_t)p + bias, d = 0;
 	char *local = p;
 
-	if (place < size) {
+	if (place < kona_guard_self.size_bytes) {
 		d = kona_guard_delta_in(lazy ? kona_guard_self.table : table, p, place >> 12, slot);
 		local = p + d;
 		if (stores)
@@ -69,16 +65,15 @@ GUARD char *kona_cc_g_translate(char *p, uintptr_t bias, uintptr_t size, const u
 /*
  * Translates p = q + offset by what is known of q (its place, `local`, and d), if all of its
  * `bytes` are in the page of q. Otherwise in `slot`, which is for such cases: good for this access
- * only. That is not inlined: it is rare, and there are many. Its result comes by way of memory,
- * `elsewhere`.
+ * only. That is not inlined: it is rare, and there are many.
  */
 GUARD char *kona_cc_g_again(char *p, char *local, uintptr_t d, long offset, long bytes,
-			    unsigned slot, uintptr_t *elsewhere, uintptr_t *ret_d)
+			    unsigned slot, uintptr_t *ret_d)
 {
 	if (RARELY(((uintptr_t)local & PAGE_MASK) + (uintptr_t)offset > 4096 - (uintptr_t)bytes)) {
-		kona_cc_elsewhere(p, slot, elsewhere);
-		*ret_d = *elsewhere;
-		return p + *elsewhere;
+		kona_cc_elsewhere(p, slot);
+		*ret_d = kona_cc_found;
+		return p + *ret_d;
 	}
 	*ret_d = d;
 	return local + offset;
@@ -143,16 +138,39 @@ GUARD char *kona_cc_g_whole_span(char *p, char *local, uintptr_t d, long bytes, 
 }
 
 /*
+ * Translates p by a window (cc/window.h): d holds for accesses of up to `most` bytes that begin in
+ * the page at `start`. If p lies elsewhere, opens the window there; `slot` then names the page, if
+ * it is of VFMem.
+ */
+GUARD char *kona_cc_g_window(char *p, uintptr_t *start, uintptr_t *d, unsigned slot, long most,
+			     long bytes, char *bounce, int stores)
+{
+	if (RARELY((uintptr_t)p - *start > 4096 - (uintptr_t)most)) {
+		*d = kona_cc_g_delta(p, kona_guard_self.bias, NULL, 1, slot);
+		*start = (uintptr_t)p & ~(uintptr_t)PAGE_MASK;
+		if (bounce && ((uintptr_t)p & PAGE_MASK) > 4096 - (uintptr_t)bytes) {
+			if (!stores)
+				kona_cc_straddle_load(bounce, p, (unsigned long)bytes);
+			return bounce;
+		}
+	}
+	if (stores && bounce)
+		kona_cc_g_mark_span(p + *d, *d, bytes);
+	else if (stores)
+		kona_cc_g_mark(p + *d, *d);
+	return p + *d;
+}
+
+/*
  * How many of `count` steps of a loop stay in the page of p, which moves by `step` and is aligned
  * such that no access leaves the page halfway. Ordinary memory has no such bounds.
  */
-GUARD unsigned long kona_cc_g_steps(const char *p, long step, unsigned long count, uintptr_t bias,
-				    uintptr_t size)
+GUARD unsigned long kona_cc_g_steps(const char *p, long step, unsigned long count, uintptr_t bias)
 {
 	uintptr_t offset = (uintptr_t)p & PAGE_MASK, room;
 	unsigned long steps;
 
-	if ((uintptr_t)p + bias >= size)
+	if ((uintptr_t)p + bias >= kona_guard_self.size_bytes)
 		return count;
 	room = step > 0 ? PAGE_MASK - offset : offset;
 	steps = room / (uintptr_t)(step > 0 ? step : -step) + 1;

@@ -9,15 +9,15 @@
 #define KONA_CC_GUARDS_H
 
 enum {
-	KONA_CC_SLOTS_SHARED = 8,
-	KONA_CC_SLOT_ONCE = 8,	/* an access by itself */
-	KONA_CC_SLOT_OTHER = 9, /* the second pointer of such an access */
+	KONA_CC_SLOTS_SHARED = 10,
+	KONA_CC_SLOT_ONCE = 10,	 /* an access by itself */
+	KONA_CC_SLOT_OTHER = 11, /* the second pointer of such an access */
 };
 
 /*
- * Translates p in `slot`; and loads and stores up to a page across the border of pages, far or not.
- * They save every general register, so that the rare case costs the common one no spills. For
- * compiled code only.
+ * Translates p in `slot`, leaving the distance in kona_cc_found; and loads and stores up to a page
+ * across the border of pages, far or not. They save every general register, so that the rare case
+ * costs the common one no spills. For compiled code only.
  */
 #ifdef __clang__
 #pragma GCC visibility push(hidden)
@@ -25,9 +25,12 @@ __attribute__((preserve_most)) void kona_cc_straddle_load(void *to, const void *
 							  unsigned long size_bytes);
 __attribute__((preserve_most)) void kona_cc_straddle_store(void *to, const void *from,
 							   unsigned long size_bytes);
-__attribute__((preserve_most)) void kona_cc_elsewhere(const void *p, unsigned slot,
-						      __UINTPTR_TYPE__ *ret_delta);
+__attribute__((preserve_most)) void kona_cc_elsewhere(const void *p, unsigned slot);
 #pragma GCC visibility pop
 #endif
+
+/* Thread-local. What kona_cc_elsewhere() returns: clang 14 keeps no return value of such functions.
+ */
+extern __thread __UINTPTR_TYPE__ kona_cc_found __attribute__((tls_model("initial-exec")));
 
 #endif

@@ -20,11 +20,11 @@
 /* The functions of guards.c. */
 enum kona_opt_guard {
 	KONA_OPT_BIAS,
-	KONA_OPT_SIZE,
 	KONA_OPT_TABLE,
 	KONA_OPT_DELTA,
 	KONA_OPT_TRANSLATE,
 	KONA_OPT_AGAIN,
+	KONA_OPT_WINDOW,
 	KONA_OPT_MARK,
 	KONA_OPT_MARK_SPAN,
 	KONA_OPT_LOAD_SPAN,
@@ -63,6 +63,7 @@ struct kona_opt_place {
 	LLVMValueRef local;
 	LLVMValueRef delta;
 	int marked; /* the access need not mark it */
+	int entire; /* it is good for all bytes of the access, or is the bounce buffer */
 };
 
 /* What is known at a point of the function: one entry for each shared slot. */
@@ -74,17 +75,20 @@ struct kona_opt_state {
 struct kona_opt_function {
 	struct kona_opt *opt;
 	LLVMValueRef function;
-	LLVMValueRef bias, size;    /* variables: the view */
-	LLVMValueRef table;	    /* of the view, too; NULL: is loaded where it is needed */
-	LLVMValueRef elsewhere;	    /* variable: a translation that was not inlined */
-	LLVMValueRef distance;	    /* variable: the second result of a guard */
-	LLVMValueRef bounce[2];	    /* arrays of bytes: of loads, of stores */
-	uint64_t bounce_bytes;	    /* room for the largest access of the function */
-	struct kona_opt_state now;  /* at the instruction that is being visited */
-	unsigned first_slot;	    /* of those that may be shared there */
-	struct kona_map reserved;   /* of a block: how many slots its loop owns */
-	struct kona_map done;	    /* instructions that chunk.c has translated */
-	struct kona_map seen_loops; /* their headers */
+	LLVMValueRef bias;	   /* variable: of the view */
+	LLVMValueRef table;	   /* the same; NULL: is loaded where it is needed */
+	LLVMValueRef distance;	   /* variable: the second result of a guard */
+	LLVMValueRef bounce[2];	   /* arrays of bytes: of loads, of stores */
+	uint64_t bounce_bytes;	   /* room for the largest access of the function */
+	struct kona_opt_state now; /* at the instruction that is being visited */
+	unsigned first_slot;	   /* of those that may be shared there */
+	unsigned last_slot;	   /* the one behind them */
+	struct kona_map reserved;  /* of a block: how many slots its loop owns, from the first */
+	struct kona_map unshared;  /* of a block: how many slots belong to windows, the last */
+	struct kona_map window_of; /* of an instruction: its window */
+	struct kona_opt_window *windows; /* all. Owned */
+	struct kona_map done;		 /* instructions that chunk.c has translated */
+	struct kona_map seen_loops;	 /* their headers */
 };
 
 /* One pointer of an instruction. */
@@ -99,7 +103,7 @@ struct kona_opt_access {
 
 enum {
 	KONA_OPT_SMALL_COPY_BYTES = 64, /* memory intrinsics up to here are guarded in line */
-	KONA_OPT_STREAMS = 4,		/* slots that a loop may own */
+	KONA_OPT_STREAMS = 6,		/* slots that a loop may own */
 };
 
 /* local.c: no guard is needed for this pointer: it is of the stack, of a global, ... */
@@ -130,6 +134,9 @@ void kona_opt_chunk_loops(struct kona_opt_function *f);
 
 /* calls.c: a call, of an intrinsic or not. */
 void kona_opt_guard_call(struct kona_opt_function *f, LLVMValueRef call);
+
+/* calls.c: an intrinsic that kona_opt_guard_call() makes a call of. */
+int kona_opt_becomes_call(struct kona_opt *opt, LLVMValueRef instruction);
 
 /* calls.c: calls to the C library that move memory go to our versions. */
 void kona_opt_rename_library(struct kona_opt *opt);

@@ -7,7 +7,7 @@
  * A shared translation owns a slot, from the guard that made it to the next use of the slot; no
  * call lies between (guard.c forgets all at a call, and where paths meet).
  */
-#include "cc/opt.h"
+#include "cc/window.h"
 
 enum {
 	SPAN_BYTES = 256, /* farther apart, two addresses seldom share a page */
@@ -78,14 +78,10 @@ static LLVMValueRef number32(struct kona_opt *opt, unsigned number)
 
 LLVMValueRef kona_opt_distance(struct kona_opt_function *f, LLVMValueRef address, unsigned slot)
 {
-	LLVMValueRef args[] = {address,
-			       view(f, f->bias),
-			       view(f, f->size),
-			       view_table(f),
-			       number32(f->opt, !f->table),
-			       number32(f->opt, slot)};
+	LLVMValueRef args[] = {address, view(f, f->bias), view_table(f),
+			       number32(f->opt, !f->table), number32(f->opt, slot)};
 
-	return kona_opt_call(f->opt, KONA_OPT_DELTA, args, 6);
+	return kona_opt_call(f->opt, KONA_OPT_DELTA, args, 5);
 }
 
 static struct kona_opt_known *find(struct kona_opt_state *state, LLVMValueRef base, int64_t offset)
@@ -100,11 +96,11 @@ static struct kona_opt_known *find(struct kona_opt_state *state, LLVMValueRef ba
 	return NULL;
 }
 
-static unsigned oldest(const struct kona_opt_state *state, unsigned first)
+static unsigned oldest(const struct kona_opt_state *state, unsigned first, unsigned last)
 {
 	unsigned slot = first;
 
-	for (unsigned i = first + 1; i < KONA_CC_SLOTS_SHARED; i++)
+	for (unsigned i = first + 1; i < last; i++)
 		if (state->slots[i].used < state->slots[slot].used)
 			slot = i;
 	return slot;
@@ -131,7 +127,6 @@ static struct kona_opt_place translate_again(struct kona_opt_function *f,
 			       distance,
 			       kona_opt_number(opt, (int64_t)bytes),
 			       number32(opt, once),
-			       f->elsewhere,
 			       f->distance};
 
 	known->used = ++f->now.clock;
@@ -140,7 +135,7 @@ static struct kona_opt_place translate_again(struct kona_opt_function *f,
 					    known->local, &distance, 1, "");
 		return place;
 	}
-	place.local = kona_opt_call(opt, KONA_OPT_AGAIN, args, 8);
+	place.local = kona_opt_call(opt, KONA_OPT_AGAIN, args, 7);
 	place.delta = view(f, f->distance);
 	return place;
 }
@@ -168,6 +163,39 @@ static int store_follows(struct kona_opt_function *f, const struct kona_opt_acce
 	return 0;
 }
 
+static struct kona_opt_place translate_by_window(struct kona_opt_function *f,
+						 const struct kona_opt_access *access,
+						 LLVMValueRef address,
+						 const struct kona_opt_window *window)
+{
+	struct kona_opt *opt = f->opt;
+	int contained = kona_opt_is_contained(access);
+	LLVMValueRef args[] = {address,
+			       window->start,
+			       window->distance,
+			       number32(opt, window->slot),
+			       kona_opt_number(opt, (int64_t)window->most_bytes),
+			       kona_opt_number(opt, (int64_t)access->bytes),
+			       contained ? LLVMConstNull(opt->byte_pointer)
+					 : LLVMBuildBitCast(opt->builder, f->bounce[access->stores],
+							    opt->byte_pointer, ""),
+			       number32(opt, (unsigned)access->stores)};
+	struct kona_opt_place place = {.marked = access->stores, .entire = 1};
+	struct kona_opt_known *known = &f->now.slots[window->slot];
+
+	place.local = kona_opt_call(opt, KONA_OPT_WINDOW, args, 8);
+	place.delta = view(f, window->distance);
+	*known = (struct kona_opt_known){.delta = place.delta,
+					 .bytes = contained ? access->bytes : 1,
+					 .marked = contained && access->stores ? access->bytes : 0,
+					 .used = ++f->now.clock};
+	known->base =
+		base_of(opt, LLVMGetOperand(access->instruction, access->operand), &known->offset);
+	known->local = LLVMBuildGEP2(opt->builder, LLVMInt8TypeInContext(opt->context), address,
+				     &place.delta, 1, "");
+	return place;
+}
+
 struct kona_opt_place kona_opt_translate(struct kona_opt_function *f,
 					 const struct kona_opt_access *access, LLVMValueRef address,
 					 unsigned once)
@@ -180,19 +208,22 @@ struct kona_opt_place kona_opt_translate(struct kona_opt_function *f,
 	LLVMValueRef base =
 		base_of(opt, LLVMGetOperand(access->instruction, access->operand), &offset);
 	struct kona_opt_known *known = find(state, base, offset);
+	struct kona_opt_window *window =
+		(struct kona_opt_window *)kona_map_get(&f->window_of, access->instruction, 0);
 	struct kona_opt_place place;
 	unsigned slot;
 
+	if (window && !(known && contained && covers(known, known->bytes, offset, bytes)))
+		return translate_by_window(f, access, address, window);
 	if (known)
 		return translate_again(f, known, address, offset, bytes, once);
-	slot = oldest(state, f->first_slot);
+	slot = oldest(state, f->first_slot, f->last_slot);
 	stores = contained && (access->stores || store_follows(f, access, base, offset));
 	place.local = kona_opt_call(opt, KONA_OPT_TRANSLATE,
-				    (LLVMValueRef[]){address, view(f, f->bias), view(f, f->size),
-						     view_table(f), number32(opt, !f->table),
-						     number32(opt, slot),
+				    (LLVMValueRef[]){address, view(f, f->bias), view_table(f),
+						     number32(opt, !f->table), number32(opt, slot),
 						     number32(opt, (unsigned)stores), f->distance},
-				    8);
+				    7);
 	place.delta = view(f, f->distance);
 	place.marked = stores;
 	state->slots[slot] = (struct kona_opt_known){.base = base,

@@ -597,6 +597,82 @@ static void branches(void)
 	printf("%ld %u %u\n", s, sum(far, MUCH), sum(near, sizeof(near)));
 }
 
+static APART void partition(long *a, long count)
+{
+	while (count > 1) {
+		long pivot = a[(count - 1) / 2], i = -1, j = count, swap;
+
+		for (;;) {
+			while (a[++i] < pivot)
+				;
+			while (a[--j] > pivot)
+				;
+			if (i >= j)
+				break;
+			swap = a[i];
+			a[i] = a[j];
+			a[j] = swap;
+		}
+		partition(a, j + 1);
+		a += j + 1;
+		count -= j + 1;
+	}
+}
+
+/* Reads and writes at any distance from the border of a page; both move by what was read. */
+static APART size_t parse(const unsigned char *in, size_t size, unsigned char *out, unsigned *calls)
+{
+	const unsigned char *p = in, *end = in + size - 64;
+	unsigned char *o = out;
+
+	while (p < end) {
+		size_t length = 0, distance;
+		unsigned word;
+		short half;
+
+		memcpy(&word, p, sizeof(word));
+		distance = word % 8000 + 1;
+		memcpy(o, &word, sizeof(word));
+		p += 1 + word % 3;
+		if (o - out > 8000)
+			while (length < 40 && o[length - distance] != p[length % 5])
+				length++;
+		half = (short)length;
+		memcpy(o + 1, &half, sizeof(half));
+		o += word % 5;
+		if (word % 512 == 7)
+			*calls += sum(out + word % (size / 2), 100);
+	}
+	return (size_t)(o - out);
+}
+
+static APART unsigned count_bytes(const unsigned char *in, size_t size, unsigned *counts)
+{
+	unsigned most = 0;
+
+	for (size_t i = 0; i < size; i++)
+		if (++counts[in[i] * 40u] > most)
+			most = counts[in[i] * 40u];
+	return most;
+}
+
+/* Pointers whose translation lives on from step to step. */
+static void hands(void)
+{
+	long *numbers = far_bytes(MUCH);
+	unsigned char *in = (unsigned char *)far_bytes(MUCH) + 3, *out = far_bytes(MUCH * 4);
+	unsigned *counts = calloc(256 * 40, sizeof(*counts)), calls = 0, most;
+	long count = MUCH / 8 < 300000 ? MUCH / 8 : 300000;
+	size_t length = parse(in, MUCH / 2, out, &calls);
+
+	partition(numbers, count);
+	for (long i = 1; i < count; i++)
+		if (numbers[i - 1] > numbers[i])
+			printf("%ld is not sorted\n", i);
+	most = count_bytes(in, MUCH / 4, counts);
+	printf("%u %u %zu %u %u\n", sum(numbers, MUCH), sum(out, length), length, calls, most);
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -624,6 +700,7 @@ static const struct {
 	{"grow", grow},
 	{"bitfields", bitfields},
 	{"branches", branches},
+	{"hands", hands},
 };
 
 int main(int argc, char **argv)
