@@ -15,7 +15,7 @@
 
 enum {
 	KONA_PREFETCH_HISTORY = 32,
-	KONA_PREFETCH_MOST = 32, /* pages ahead of the one that was missed */
+	KONA_PREFETCH_MOST = 63, /* pages ahead of the one that was missed */
 };
 
 /* A thread's own. All zeros: nothing known. */

@@ -90,6 +90,14 @@ static void advance(const struct kona_read *reads, struct cursor *at, size_t par
 		*at = (struct cursor){at->index + 1, 0};
 }
 
+/* Is the part the end of the piece before, here and there? Then they are one. */
+static bool continues(const struct kona_link_piece *before, const struct kona_link_piece *part)
+{
+	return before->handle == part->handle &&
+	       before->offset_bytes + before->size_bytes == part->offset_bytes &&
+	       before->buffer + before->size_bytes == part->buffer;
+}
+
 /* Fills the batch with what the node of the first part serves. Returns where it ends; -EIO. */
 static int fill(struct kona_pool *pool, const struct kona_read *reads, size_t count,
 		struct cursor *at, struct batch *batch)
@@ -112,7 +120,10 @@ static int fill(struct kona_pool *pool, const struct kona_read *reads, size_t co
 			break;
 		batch->node = node;
 		batch->word = word;
-		batch->count++;
+		if (batch->count && continues(part - 1, part))
+			part[-1].size_bytes += part->size_bytes;
+		else
+			batch->count++;
 		batch->total_bytes += bytes;
 		advance(reads, at, bytes);
 	}

@@ -4,7 +4,8 @@
  *
  * Catches: a wrong byte at any mix of local and remote slabs and R = 1..3; a node's death that is
  * noticed by a wrong byte, an error while a replica lives, or a stall; a stale read from a replica
- * that missed a write; a replica that joins while logs flow and ends up different.
+ * that missed a write; a replica that joins while logs flow and ends up different; more requests
+ * than are needed.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -246,6 +247,35 @@ static void use(int rounds)
 			discard_some();
 	}
 	read_all();
+}
+
+static uint32_t requests_to(int node)
+{
+	uint32_t tags = 0;
+
+	for (int i = 1; i < KONA_POOL_LINKS; i++)
+		tags += pool.nodes[node].links[i].tag;
+	return tags;
+}
+
+/* Pages in a row, here and there: more of them than one request has pieces. */
+static void neighbours_travel_as_one(void **state)
+{
+	static char got[2 * SLAB_PAGES][KONA_PAGE_BYTES];
+	struct kona_read reads[2 * SLAB_PAGES];
+	uint64_t calls = 0;
+	uint32_t before;
+
+	kona_pool_use_fabric(&pool, NULL, NULL);
+	grant_all(1, false);
+	use(10);
+	for (size_t i = 0; i < KONA_ARRAY_LEN(reads); i++)
+		reads[i] = (struct kona_read){i * KONA_PAGE_BYTES, got[i], KONA_PAGE_BYTES};
+	before = requests_to(0);
+	assert_int_equal(
+		pool.transport.ops->read(&pool.transport, reads, KONA_ARRAY_LEN(reads), &calls), 0);
+	assert_memory_equal(got, model, sizeof(got));
+	assert_int_equal(requests_to(0) - before, 1);
 }
 
 static void one_replica(void **state)
@@ -646,6 +676,7 @@ int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(one_replica, bring_up, take_down),
+		cmocka_unit_test_setup_teardown(neighbours_travel_as_one, bring_up, take_down),
 		cmocka_unit_test_setup_teardown(three_replicas, bring_up, take_down),
 		cmocka_unit_test_setup_teardown(local_and_remote, bring_up, take_down),
 		cmocka_unit_test_setup_teardown(the_last_replica, bring_up, take_down),
