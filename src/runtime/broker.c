@@ -222,6 +222,20 @@ int kona_broker_link(struct kona_broker *broker, uint64_t node, char *ret_name)
 	return rc;
 }
 
+int kona_broker_link_until(struct kona_broker *broker, uint64_t node, char *ret_name,
+			   uint64_t deadline_ns)
+{
+	const struct timespec until = {(time_t)(deadline_ns / 1000000000),
+				       (long)(deadline_ns % 1000000000)};
+	int rc = -pthread_mutex_clocklock(&broker->lock, CLOCK_MONOTONIC, &until);
+
+	if (rc)
+		return rc;
+	rc = kona_broker_link_locked(broker, node, ret_name);
+	pthread_mutex_unlock(&broker->lock);
+	return rc;
+}
+
 void kona_broker_report(const struct kona_broker *broker, enum kona_broker_type type, uint64_t slab,
 			uint64_t value)
 {

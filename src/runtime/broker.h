@@ -44,8 +44,10 @@ KONA_MUST_CHECK int kona_broker_grant(struct kona_broker *broker, uint32_t count
 /*
  * Has the node connect to another one's data endpoint. Returns the socket, the caller's, and the
  * other node's name in ret_name (KONA_BROKER_NAME_BYTES); or -errno. The _locked one: the caller
- * holds the lock.
+ * holds the lock. The _until one: -ETIMEDOUT when the lock is not free by then.
  */
+KONA_MUST_CHECK int kona_broker_link_until(struct kona_broker *broker, uint64_t node,
+					   char *ret_name, uint64_t deadline_ns);
 KONA_MUST_CHECK int kona_broker_link(struct kona_broker *broker, uint64_t node, char *ret_name);
 KONA_MUST_CHECK int kona_broker_link_locked(struct kona_broker *broker, uint64_t node,
 					    char *ret_name);

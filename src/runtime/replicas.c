@@ -12,8 +12,10 @@
 #include "runtime/replicas.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/units.h"
@@ -34,10 +36,24 @@ static void note_lost(void *with, uint64_t node, uint64_t slab)
 	kona_broker_report(replicas->broker, KONA_BROKER_LOST, slab, node);
 }
 
+static int mend(void *with, uint64_t node, int socket, uint64_t deadline_ns)
+{
+	const struct kona_replicas *replicas = with;
+	char name[KONA_BROKER_NAME_BYTES];
+	int fresh = kona_broker_link_until(replicas->broker, node, name, deadline_ns), rc = 0;
+
+	if (fresh < 0)
+		return fresh;
+	if (syscall(SYS_dup3, fresh, socket, O_CLOEXEC) < 0)
+		rc = -errno;
+	kona_os_close(fresh);
+	return rc;
+}
+
 int kona_replicas_init(struct kona_replicas *replicas, struct kona_broker *broker,
 		       uint64_t most_slabs)
 {
-	const struct kona_pool_hooks hooks = {note_lost, kona_os_close, replicas};
+	const struct kona_pool_hooks hooks = {note_lost, mend, kona_os_close, replicas};
 
 	replicas->broker = broker;
 	return kona_pool_init(&replicas->pool, broker->slab_bytes, most_slabs, &hooks);

@@ -17,15 +17,28 @@
 
 enum { MOST_VECTORS = KONA_DATA_MOST_PIECES + 1 };
 
-void kona_link_init(struct kona_link *link, int socket, uint64_t *opened)
+static void send_at_once(int socket)
 {
 	int one = 1;
 
-	*link = (struct kona_link){.socket = socket, .opened = opened};
-	pthread_mutex_init(&link->lock, NULL);
 	if (socket >= 0 && setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))) {
 		/* Slower, where it is no TCP socket; not wrong. */
 	}
+}
+
+void kona_link_init(struct kona_link *link, int socket, uint64_t *opened)
+{
+	*link = (struct kona_link){.socket = socket, .opened = opened};
+	pthread_mutex_init(&link->lock, NULL);
+	send_at_once(socket);
+}
+
+void kona_link_renew(struct kona_link *link, size_t opened_words)
+{
+	send_at_once(link->socket);
+	for (size_t i = 0; i < opened_words; i++)
+		if (link->opened[i]) /* most were never touched, and stay so */
+			link->opened[i] = 0;
 }
 
 void kona_link_destroy(struct kona_link *link)

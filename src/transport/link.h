@@ -43,6 +43,9 @@ struct kona_link_piece {
 /* Works on a connected socket. opened: zeros, a bit for each handle that may be used. Lent. */
 void kona_link_init(struct kona_link *link, int socket, uint64_t *opened);
 
+/* The socket has become a new connection, which knows no slab yet. */
+void kona_link_renew(struct kona_link *link, size_t opened_words);
+
 /* Once nobody uses it any more. The socket stays the caller's, to be closed. */
 void kona_link_destroy(struct kona_link *link);
 

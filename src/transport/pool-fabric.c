@@ -76,14 +76,10 @@ static int ask(struct kona_pool *pool, unsigned int node, uint32_t slab,
 	uint64_t deadline_ns = kona_pool_deadline_ns(kona_pool_word(pool, slab), node);
 	struct kona_data_expose expose = {.handle = slab};
 	struct kona_link *link = kona_pool_take_link(&pool->nodes[node]);
-	struct kona_data_open open;
-	int rc = 0;
+	int rc;
 
 	memcpy(expose.provider, pool->fabric->provider, sizeof(expose.provider));
-	if (!kona_link_is_open(link, slab))
-		rc = kona_pool_make_open(pool, slab, node, &open)
-			     ? kona_link_open(link, &open, deadline_ns)
-			     : -EAGAIN;
+	rc = kona_pool_ensure_open(pool, slab, node, link, deadline_ns);
 	if (!rc)
 		rc = kona_link_expose(link, &expose, ret_exposed, deadline_ns);
 	if (rc == -EREMOTEIO)

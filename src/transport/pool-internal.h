@@ -27,6 +27,30 @@ KONA_MUST_CHECK int kona_pool_read_fabric(struct kona_pool *pool, unsigned int n
 /* A link for reading that is free, or else the next one in turn. Locked. */
 struct kona_link *kona_pool_take_link(struct kona_pool_node *node);
 
+/* --- pool-mend.c -------------------------------------------------------------------------------*/
+
+/* What one operation has spent on connections that broke. */
+struct kona_pool_mending {
+	uint64_t deadline_ns;
+	unsigned int pause_ms; /* before the next attempt */
+};
+
+/*
+ * After `error` on a link of this node, which is locked. 0: the connection is a new one, which
+ * knows no slab: begin again. Else the error: give the node up. Blocks, up to the deadline and one
+ * attempt more.
+ */
+KONA_MUST_CHECK int kona_pool_mend(struct kona_pool *pool, unsigned int node,
+				   struct kona_link *link, int error,
+				   struct kona_pool_mending *mending);
+
+/*
+ * Names the slab on the locked link, unless that was done. -EAGAIN: it is not on this node any
+ * more; -ESTALE: the node was started anew; else as kona_link_open().
+ */
+KONA_MUST_CHECK int kona_pool_ensure_open(struct kona_pool *pool, uint64_t slab, unsigned int node,
+					  struct kona_link *link, uint64_t deadline_ns);
+
 /* --- the word of a slab (pool-nodes.c) ---------------------------------------------------------
  */
 

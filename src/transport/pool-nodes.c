@@ -237,6 +237,7 @@ void kona_pool_become_child(struct kona_pool *pool, const uint64_t *nodes, const
 			    size_t count)
 {
 	pool->hooks.lost = NULL;
+	pool->hooks.mend = NULL; /* the way to the memory node of this host is the parent's */
 	pool->is_child = true;
 	pool->fabric = NULL;
 	pthread_mutex_init(&pool->write, NULL);

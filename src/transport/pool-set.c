@@ -17,14 +17,19 @@
 
 /* --- sets --------------------------------------------------------------------------------------*/
 
-static int open_on(struct kona_link *link, const struct kona_data_open *open)
+static int open_on(struct kona_pool *pool, unsigned int node, int index,
+		   const struct kona_data_open *open)
 {
+	struct kona_link *link = &pool->nodes[node].links[index];
+	struct kona_pool_mending mending = {kona_now_ns() + KONA_POOL_PATIENCE_MS * MS, 0};
 	int rc;
 
 	pthread_mutex_lock(&link->lock);
 	/* What it names now may be the slab as it was before it joined anew. */
 	link->opened[open->handle / 64] &= ~(UINT64_C(1) << open->handle % 64);
-	rc = kona_link_open(link, open, kona_now_ns() + KONA_POOL_PATIENCE_MS * MS);
+	do
+		rc = kona_link_open(link, open, mending.deadline_ns);
+	while (rc && !kona_pool_mend(pool, node, link, rc, &mending));
 	pthread_mutex_unlock(&link->lock);
 	return rc;
 }
@@ -34,7 +39,6 @@ static int open_replica(struct kona_pool *pool, uint64_t slab, unsigned int node
 			const uint8_t *capability)
 {
 	struct kona_pool_slab *own = &pool->slabs[slab];
-	struct kona_link *link = &pool->nodes[node].links[0];
 	struct kona_data_open open = {
 		.handle = (uint32_t)slab,
 		.flags = flags,
@@ -46,12 +50,12 @@ static int open_replica(struct kona_pool *pool, uint64_t slab, unsigned int node
 	int rc;
 
 	memcpy(open.capability, capability, sizeof(open.capability));
-	rc = open_on(link, &open);
+	rc = open_on(pool, node, 0, &open);
 	/* The others, too: then they are known to the node for more than idle connections. */
 	open.flags = 0;
 	open.sequence = 0;
 	for (int i = 1; i < KONA_POOL_LINKS && !rc; i++)
-		rc = open_on(&pool->nodes[node].links[i], &open);
+		rc = open_on(pool, node, i, &open);
 	if (rc && rc != -EREMOTEIO)
 		kona_pool_kill_node(pool, node);
 	return rc;
@@ -225,14 +229,17 @@ static bool is_whole(struct kona_pool *pool, uint32_t slab, unsigned int node)
 	struct kona_link *link = &pool->nodes[node].links[1];
 	char line[KONA_LINE_BYTES];
 	const struct kona_link_piece piece = {slab, sizeof(line), 0, line};
+	struct kona_pool_mending mending = {kona_now_ns() + KONA_POOL_PATIENCE_MS * MS, 0};
 	int rc;
 
 	pthread_mutex_lock(&link->lock);
-	rc = kona_link_is_open(link, slab)
-		     ? kona_link_read(link, &piece, 1, kona_now_ns() + KONA_POOL_PATIENCE_MS * MS)
-		     : -EREMOTEIO;
+	do {
+		rc = kona_pool_ensure_open(pool, slab, node, link, mending.deadline_ns);
+		if (!rc)
+			rc = kona_link_read(link, &piece, 1, mending.deadline_ns);
+	} while (rc && !kona_pool_mend(pool, node, link, rc, &mending));
 	pthread_mutex_unlock(&link->lock);
-	if (rc && rc != -EREMOTEIO)
+	if (rc && rc != -EREMOTEIO && rc != -EAGAIN)
 		kona_pool_kill_node(pool, node);
 	return !rc;
 }

@@ -62,16 +62,37 @@ static uint64_t deadline_of(struct kona_pool *pool, uint64_t mine, unsigned int 
 	return least_ns;
 }
 
-static int send_to(struct kona_pool *pool, unsigned int node, uint64_t mine, struct bill *bill)
+/* On a connection that is new: names the slabs. Takes those out that the node does not have. */
+static int open_for(struct kona_pool *pool, unsigned int node, uint64_t *mine, uint64_t deadline_ns)
 {
 	struct kona_link *link = &pool->nodes[node].links[0];
-	uint64_t deadline_ns = deadline_of(pool, mine, node);
 
-	for (; mine; mine &= mine - 1) {
-		const struct kona_pool_write *write = &pool->writes[__builtin_ctzll(mine)];
-		int rc = kona_link_send(link, write->type, write->body, write->size_bytes,
-					deadline_ns);
+	for (uint64_t left = *mine; left; left &= left - 1) {
+		uint32_t slab = pool->writes[__builtin_ctzll(left)].slab;
+		int rc = kona_pool_ensure_open(pool, slab, node, link, deadline_ns);
 
+		if (rc == -EREMOTEIO)
+			kona_pool_kill_replica(pool, slab, node);
+		if (rc == -EREMOTEIO || rc == -EAGAIN)
+			*mine &= ~(left & -left);
+		else if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static int send_to(struct kona_pool *pool, unsigned int node, uint64_t *mine, struct bill *bill)
+{
+	struct kona_link *link = &pool->nodes[node].links[0];
+	uint64_t deadline_ns = deadline_of(pool, *mine, node);
+	int rc = open_for(pool, node, mine, deadline_ns);
+
+	if (rc)
+		return rc;
+	for (uint64_t left = *mine; left; left &= left - 1) {
+		const struct kona_pool_write *write = &pool->writes[__builtin_ctzll(left)];
+
+		rc = kona_link_send(link, write->type, write->body, write->size_bytes, deadline_ns);
 		if (rc)
 			return rc;
 		bill->wire_bytes += sizeof(struct kona_data_header) + write->size_bytes;
@@ -84,9 +105,12 @@ static int wait_for(struct kona_pool *pool, unsigned int node, uint64_t mine)
 {
 	struct kona_link *link = &pool->nodes[node].links[0];
 	uint64_t refused = 0;
-	int rc = kona_link_wait(link, (uint32_t)__builtin_popcountll(mine), &refused,
-				deadline_of(pool, mine, node));
+	int rc;
 
+	if (!mine)
+		return 0;
+	rc = kona_link_wait(link, (uint32_t)__builtin_popcountll(mine), &refused,
+			    deadline_of(pool, mine, node));
 	if (rc && rc != -EREMOTEIO)
 		return rc;
 	for (; mine; mine &= mine - 1, refused >>= 1) {
@@ -98,6 +122,34 @@ static int wait_for(struct kona_pool *pool, unsigned int node, uint64_t mine)
 			write->stored++;
 	}
 	return 0;
+}
+
+/* Sends to the node, over a new connection where the old one broke. */
+static int send_surely(struct kona_pool *pool, unsigned int node, uint64_t *mine, struct bill *bill)
+{
+	struct kona_link *link = &pool->nodes[node].links[0];
+	struct kona_pool_mending mending = {deadline_of(pool, *mine, node), 0};
+	int rc;
+
+	do
+		rc = send_to(pool, node, mine, bill);
+	while (rc && !kona_pool_mend(pool, node, link, rc, &mending));
+	return rc;
+}
+
+/* Waits for the node; what it may not have got before a connection broke is sent again. */
+static int wait_surely(struct kona_pool *pool, unsigned int node, uint64_t mine, struct bill *bill)
+{
+	struct kona_link *link = &pool->nodes[node].links[0];
+	struct kona_pool_mending mending = {deadline_of(pool, mine, node), 0};
+	int rc = wait_for(pool, node, mine);
+
+	while (rc && !kona_pool_mend(pool, node, link, rc, &mending)) {
+		rc = send_to(pool, node, &mine, bill);
+		if (!rc)
+			rc = wait_for(pool, node, mine);
+	}
+	return rc;
 }
 
 /* Sends all that is staged, and waits until it is stored. */
@@ -118,11 +170,12 @@ static int flush(struct kona_pool *pool, struct bill *bill)
 			continue;
 		pthread_mutex_lock(&link->lock);
 		calls = link->calls;
-		if (send_to(pool, i, mine[i], bill)) {
+		if (send_surely(pool, i, &mine[i], bill)) {
 			mine[i] = 0;
 			kona_pool_kill_node(pool, i);
-			pthread_mutex_unlock(&link->lock);
 		}
+		if (!mine[i])
+			pthread_mutex_unlock(&link->lock);
 		bill->system_calls += link->calls - calls;
 	}
 	for (unsigned int i = 0; i < nodes; i++) {
@@ -132,7 +185,7 @@ static int flush(struct kona_pool *pool, struct bill *bill)
 		if (!mine[i])
 			continue;
 		calls = link->calls;
-		if (wait_for(pool, i, mine[i]))
+		if (wait_surely(pool, i, mine[i], bill))
 			kona_pool_kill_node(pool, i);
 		bill->system_calls += link->calls - calls;
 		pthread_mutex_unlock(&link->lock);

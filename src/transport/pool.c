@@ -155,17 +155,23 @@ static int open_slabs(struct kona_pool *pool, struct batch *batch, struct kona_l
 	int rc = 0;
 
 	for (size_t i = 0; i < batch->count && !rc; i++) {
-		uint32_t slab = batch->pieces[i].handle;
-		struct kona_data_open open;
-
-		if (kona_link_is_open(link, slab))
-			continue;
-		*ret_slab = slab;
-		if (!kona_pool_make_open(pool, slab, (unsigned int)batch->node, &open))
-			return -EAGAIN;
-		rc = kona_link_open(link, &open, deadline_ns);
+		*ret_slab = batch->pieces[i].handle;
+		rc = kona_pool_ensure_open(pool, *ret_slab, (unsigned int)batch->node, link,
+					   deadline_ns);
 	}
 	return rc;
+}
+
+/* *ret_slab: the one that was refused; UINT32_MAX: one of them. */
+static int read_on(struct kona_pool *pool, struct batch *batch, struct kona_link *link,
+		   uint64_t deadline_ns, uint32_t *ret_slab)
+{
+	int rc = open_slabs(pool, batch, link, deadline_ns, ret_slab);
+
+	if (rc)
+		return rc;
+	*ret_slab = UINT32_MAX;
+	return kona_link_read(link, batch->pieces, batch->count, deadline_ns);
 }
 
 /* 0; -EAGAIN: not from this node, look again who has it. */
@@ -174,15 +180,14 @@ static int read_remote(struct kona_pool *pool, struct batch *batch, uint64_t *sy
 	unsigned int node = (unsigned int)batch->node;
 	uint64_t deadline_ns = kona_pool_deadline_ns(batch->word, node), calls;
 	struct kona_link *link = kona_pool_take_link(&pool->nodes[node]);
-	uint32_t slab = batch->pieces[0].handle;
+	struct kona_pool_mending mending = {deadline_ns, 0};
+	uint32_t slab;
 	int rc;
 
 	calls = link->calls;
-	rc = open_slabs(pool, batch, link, deadline_ns, &slab);
-	if (!rc) {
-		rc = kona_link_read(link, batch->pieces, batch->count, deadline_ns);
-		slab = UINT32_MAX;
-	}
+	do
+		rc = read_on(pool, batch, link, deadline_ns, &slab);
+	while (rc && !kona_pool_mend(pool, node, link, rc, &mending));
 	*system_calls += link->calls - calls;
 	pthread_mutex_unlock(&link->lock);
 	if (!rc || rc == -EAGAIN)

@@ -7,10 +7,12 @@
  *   free   --> discard()      --+    over the node's links (link.h)
  *
  * A read goes to one replica, and to the next when that one fails; what is written counts as stored
- * when every replica that lives has acknowledged it. A node that breaks its connection, or misses a
- * deadline while another replica can serve, is dead to this program from then on; the hook tells,
- * so that the controller can make another replica (kona_pool_set()). The program is the only one to
- * use its slabs, so its own view of who missed a write is the one that counts.
+ * when every replica that lives has acknowledged it. A connection that broke is made again, and
+ * what was under way is sent again: nodes know what they have by its sequence. A node to which that
+ * is not possible, or that misses a deadline while another replica can serve, is dead to this
+ * program from then on; the hook tells, so that the controller can make another replica
+ * (kona_pool_set()). The program is the only one to use its slabs, so its own view of who missed a
+ * write is the one that counts.
  *
  * With a fabric (fabric.h), a program reads the full replicas of nodes that have one by itself,
  * past the node's processor; the links stay for all else, and for reads where that fails.
@@ -100,6 +102,12 @@ struct kona_pool_write {
 struct kona_pool_hooks {
 	/* A replica is dead: of this slab, or, when slab is 0, of all on that node. Any thread. */
 	void (*lost)(void *with, uint64_t node, uint64_t slab);
+	/*
+	 * Makes `socket`, whose connection broke, a new connection to that node, by the same
+	 * number: others may be about to shut it down. 0; -ETIMEDOUT, -EHOSTUNREACH, -ENETUNREACH:
+	 * not now; any other -errno: never. NULL: never. Any thread, which may hold the write lock.
+	 */
+	int (*mend)(void *with, uint64_t node, int socket, uint64_t deadline_ns);
 	/* Closes a socket that the pool took over. */
 	void (*close)(int socket);
 	void *with;

@@ -5,7 +5,7 @@
  * Catches: a wrong byte at any mix of local and remote slabs and R = 1..3; a node's death that is
  * noticed by a wrong byte, an error while a replica lives, or a stall; a stale read from a replica
  * that missed a write; a replica that joins while logs flow and ends up different; more requests
- * than are needed.
+ * than are needed; a connection that breaks and costs a write or a node.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include <poll.h>
 #include <sys/mman.h>
 
 #include "base/atomic.h"
@@ -55,6 +56,23 @@ static void note_lost(void *with, uint64_t node, uint64_t slab)
 
 	lost[index % 64][0] = node;
 	lost[index % 64][1] = slab;
+}
+
+/* Connections are made again while this is set. */
+static bool mending;
+static uint64_t mended; /* Atomic, no edge */
+static int dial_through_carrier(const struct data_node *node);
+
+static int mend(void *with, uint64_t node, int socket, uint64_t deadline_ns)
+{
+	int fresh;
+
+	if (!mending || !started[node - 1])
+		return -ECONNREFUSED;
+	fresh = dial_through_carrier(&nodes[node - 1]);
+	assert_return_code(dup2(fresh, socket), errno);
+	close(fresh);
+	return 0;
 }
 
 static void close_socket(int socket)
@@ -129,10 +147,12 @@ static struct kona_pool_replica replica_of(uint64_t index, int node, enum kona_p
 
 static int bring_up(void **state)
 {
-	static const struct kona_pool_hooks hooks = {note_lost, close_socket, NULL};
+	static const struct kona_pool_hooks hooks = {note_lost, mend, close_socket, NULL};
 
 	seed = 0x2545f4914f6cdd1d;
 	lost_count = 0;
+	mending = false;
+	mended = 0;
 	memset(model, 0, sizeof(model));
 	for (int i = 0; i < NODES; i++)
 		start_node(i);
@@ -512,6 +532,120 @@ static void readers_survive(void **state)
 	}
 }
 
+/* --- connections that break --------------------------------------------------------------------*/
+
+/* A connection that ends, there and back, after so many bytes: what is under way is lost. */
+struct carrier {
+	int ends[2]; /* the client's, the node's */
+	size_t left_bytes[2];
+};
+
+/* Carries what has come from one end to the other. False: it ends here. */
+static bool carry_some(struct carrier *carrier, int from)
+{
+	static _Thread_local char bytes[1 << 16];
+	ssize_t got = recv(carrier->ends[from], bytes, sizeof(bytes), 0);
+	size_t count = got > 0 ? (size_t)got : 0, sent = 0;
+
+	if (count > carrier->left_bytes[from])
+		count = carrier->left_bytes[from];
+	carrier->left_bytes[from] -= count;
+	while (sent < count) {
+		ssize_t more = send(carrier->ends[!from], bytes + sent, count - sent, MSG_NOSIGNAL);
+
+		if (more < 0)
+			return false;
+		sent += (size_t)more;
+	}
+	return got > 0 && carrier->left_bytes[from];
+}
+
+static void *carry(void *with)
+{
+	struct carrier *carrier = with;
+	struct pollfd polled[2] = {{carrier->ends[0], POLLIN, 0}, {carrier->ends[1], POLLIN, 0}};
+	bool goes_on = true;
+
+	while (goes_on && poll(polled, 2, -1) > 0)
+		for (int i = 0; i < 2 && goes_on; i++)
+			if (polled[i].revents)
+				goes_on = carry_some(carrier, i);
+	close(carrier->ends[0]);
+	close(carrier->ends[1]);
+	free(carrier);
+	return NULL;
+}
+
+/* A way to the node that breaks in what is asked or answered; each fourth one soon, so that answers
+ * to logs are lost, too. */
+static int dial_through_carrier(const struct data_node *node)
+{
+	uint64_t turn = kona_add_relaxed(&mended, 1); /* relaxed: a test's numbers */
+	uint64_t random = (turn + 1) * UINT64_C(0x9e3779b97f4a7c15);
+	uint64_t asked = 16 + (random >> 40) % 3000000;
+	uint64_t answered = 16 + (random >> 16) % (turn % 4 == 3 ? 500 : 3000000);
+	struct carrier *carrier = malloc(sizeof(*carrier));
+	pthread_attr_t detached;
+	pthread_t thread;
+	int pair[2];
+
+	assert_return_code(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), errno);
+	*carrier = (struct carrier){{pair[1], data_node_dial(node)}, {asked, answered}};
+	pthread_attr_init(&detached);
+	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+	assert_int_equal(pthread_create(&thread, &detached, carry, carrier), 0);
+	pthread_attr_destroy(&detached);
+	return pair[0];
+}
+
+static void use_while_links_break(size_t replicas)
+{
+	mending = true;
+	kona_pool_use_fabric(&pool, NULL, NULL);
+	grant_all(replicas, false);
+	for (int i = 0; i < 2; i++)
+		for (int j = 0; j < KONA_POOL_LINKS; j++)
+			shutdown(pool.nodes[i].links[j].socket, SHUT_RDWR);
+	use(120);
+	/* relaxed: a test's count */
+	assert_true(kona_load_relaxed(&mended) > 20);
+	assert_int_equal(lost_count, 0);
+}
+
+static void broken_links_lose_nothing(void **state)
+{
+	use_while_links_break(1);
+}
+
+static void broken_links_cost_no_replica(void **state)
+{
+	use_while_links_break(2);
+	/* Both have every write. */
+	stop_node(0);
+	use(10);
+}
+
+/* Its memory is gone: a new connection to it is of no use. */
+static void a_node_started_anew_is_dead(void **state)
+{
+	static const uint8_t other_secret[16] = "another";
+
+	mending = true;
+	grant_all(2, false);
+	use(5);
+	pthread_mutex_lock(&nodes[0].server.lock);
+	for (uint64_t slab = 0; slab < SLABS; slab++)
+		kona_slab_drop(&nodes[0].server.slabs, slab_id(slab));
+	memcpy(nodes[0].server.secret, other_secret, sizeof(other_secret));
+	pthread_mutex_unlock(&nodes[0].server.lock);
+	for (int i = 0; i < KONA_POOL_LINKS; i++)
+		shutdown(pool.nodes[0].links[i].socket, SHUT_RDWR);
+	use(20);
+	assert_int_equal(lost_count, 1);
+	assert_int_equal(lost[0][0], 1);
+	assert_int_equal(lost[0][1], 0);
+}
+
 /* --- one-sided reads alone ---------------------------------------------------------------------*/
 
 /* Where slab 0 is at node 0, as a hostile program might remember it. */
@@ -685,6 +819,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(a_replica_joins, bring_up, take_down),
 		cmocka_unit_test_setup_teardown(a_copy_is_not_a_replica, bring_up, take_down),
 		cmocka_unit_test_setup_teardown(readers_survive, bring_up, take_down),
+		cmocka_unit_test_setup_teardown(broken_links_lose_nothing, bring_up, take_down),
+		cmocka_unit_test_setup_teardown(broken_links_cost_no_replica, bring_up, take_down),
+		cmocka_unit_test_setup_teardown(a_node_started_anew_is_dead, bring_up, take_down),
 	};
 
 	if (argc == 4 && run_fabric_tests(argv))

@@ -393,7 +393,7 @@ static void close_socket(int socket)
 
 static int open_pool(void **state)
 {
-	static const struct kona_pool_hooks pool_hooks = {NULL, close_socket, NULL};
+	static const struct kona_pool_hooks pool_hooks = {NULL, NULL, close_socket, NULL};
 	static const char *const names[NODES] = {"first", "second"};
 	struct kona_pool_replica replicas[NODES];
 
