@@ -28,6 +28,7 @@ struct stream {
 	LLVMValueRef delta;
 	int64_t stride;
 	uint64_t store_bytes; /* 0: is only read */
+	uint64_t most_bytes;  /* of an access */
 };
 
 struct chunk {
@@ -74,6 +75,8 @@ static int consider(struct chunk *chunk, const struct kona_opt_access *access)
 	}
 	if (access->stores && access->bytes > stream->store_bytes)
 		stream->store_bytes = access->bytes;
+	if (access->bytes > stream->most_bytes)
+		stream->most_bytes = access->bytes;
 	return 1;
 }
 
@@ -211,6 +214,7 @@ static void fill_start(struct chunk *chunk, LLVMValueRef *ret_steps)
 	struct kona_opt *opt = chunk->f->opt;
 	LLVMBuilderRef builder = opt->builder;
 	LLVMValueRef jump, most = kona_opt_number(opt, INT64_C(1) << MOST_STEPS_LOG), steps;
+	LLVMValueRef straddles;
 
 	LLVMPositionBuilderAtEnd(builder, chunk->start);
 	LLVMSetCurrentDebugLocation2(builder, NULL);
@@ -222,24 +226,28 @@ static void fill_start(struct chunk *chunk, LLVMValueRef *ret_steps)
 	steps = LLVMBuildAdd(builder, steps, kona_opt_number(opt, 1), "");
 	for (unsigned i = 0; i < chunk->count; i++) {
 		struct stream *s = &chunk->streams[i];
-		LLVMValueRef args[4];
+		LLVMValueRef args[5];
 
 		s->address = LLVMBuildBitCast(builder, at_start(chunk, s->pointer),
 					      opt->byte_pointer, "");
-		if (!s->stride)
-			continue;
 		args[0] = s->address;
 		args[1] = kona_opt_number(opt, s->stride);
-		args[2] = steps;
-		args[3] = LLVMBuildLoad2(builder, opt->i64, chunk->f->bias, "");
-		steps = kona_opt_call(opt, KONA_OPT_STEPS, args, 4);
+		args[2] = kona_opt_number(opt, (int64_t)s->most_bytes);
+		args[3] = steps;
+		args[4] = LLVMBuildLoad2(builder, opt->i64, chunk->f->bias, "");
+		steps = kona_opt_call(opt, KONA_OPT_STEPS, args, 5);
 	}
+	/* A step with an access that leaves its page halfway is made by the fault path. */
+	straddles = LLVMBuildICmp(builder, LLVMIntEQ, steps, kona_opt_number(opt, 0), "");
+	steps = LLVMBuildSelect(builder, straddles, kona_opt_number(opt, 1), steps, "");
 	for (unsigned i = 0; i < chunk->count; i++) {
 		struct stream *s = &chunk->streams[i];
 		LLVMValueRef args[] = {s->address, NULL, kona_opt_number(opt, s->stride),
 				       kona_opt_number(opt, (int64_t)s->store_bytes), steps};
 
-		s->delta = args[1] = kona_opt_distance(chunk->f, s->address, i);
+		s->delta = kona_opt_distance(chunk->f, s->address, i);
+		s->delta = args[1] =
+			LLVMBuildSelect(builder, straddles, kona_opt_number(opt, 0), s->delta, "");
 		if (s->store_bytes)
 			kona_opt_call(opt, KONA_OPT_MARK_STEPS, args, 5);
 	}

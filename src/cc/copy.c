@@ -149,7 +149,17 @@ char *kona_cc_strdup(const char *from)
 
 __thread uintptr_t kona_cc_found;
 
-void kona_cc_translate(const void *p, unsigned slot)
+void kona_cc_translate(const void *p, unsigned slot, size_t bytes, int stores)
 {
-	kona_cc_found = kona_guard_is_far(p) ? kona_guard_delta(p, slot) : 0;
+	size_t within = (uintptr_t)p % KONA_CC_PAGE_BYTES;
+	const char *local = p;
+
+	kona_cc_found = 0;
+	if (!kona_guard_is_far(p) || within > KONA_CC_PAGE_BYTES - bytes)
+		return;
+	kona_cc_found = kona_guard_delta(p, slot);
+	if (!stores)
+		return;
+	kona_guard_mark(local + kona_cc_found);
+	kona_guard_mark(local + kona_cc_found + bytes - 1);
 }

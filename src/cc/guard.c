@@ -90,7 +90,10 @@ void kona_opt_guard_access(struct kona_opt_function *f, const struct kona_opt_ac
 	if (kona_opt_is_contained(access)) {
 		if (access->stores && !place.marked)
 			kona_opt_call(opt, KONA_OPT_MARK,
-				      (LLVMValueRef[]){place.local, place.delta}, 2);
+				      (LLVMValueRef[]){place.local, place.delta,
+						       kona_opt_number(opt, (int64_t)access->bytes),
+						       kona_opt_number(opt, kona_opt_mask(access))},
+				      4);
 		replace(opt, access, place.local);
 	} else if (access->whole) {
 		LLVMValueRef args[] = {address, place.local, place.delta,

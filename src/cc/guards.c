@@ -45,14 +45,23 @@ GUARD uintptr_t kona_cc_g_delta(const char *p, uintptr_t bias, const uint64_t *t
 	return kona_guard_delta_in(lazy ? kona_guard_self.table : table, p, place >> 12, slot);
 }
 
-/* The same, and marks the line of p, whose byte is to be stored, if `stores`. */
+/*
+ * The same for an access of `bytes`, whose type promises that no bit of `mask` is set in p: then it
+ * stays in a line, which is marked if `stores`. Programs break such promises; then it is
+ * kona_cc_elsewhere() that sees to it that d holds for all of the access.
+ */
 GUARD char *kona_cc_g_translate(char *p, uintptr_t bias, const uint64_t *table, int lazy,
-				unsigned slot, int stores, uintptr_t *ret_d)
+				unsigned slot, long bytes, uintptr_t mask, int stores,
+				uintptr_t *ret_d)
 {
 	uintptr_t place = (uintptr_t)p + bias, d = 0;
 	char *local = p;
 
-	if (place < kona_guard_self.size_bytes) {
+	if (RARELY(place < kona_guard_self.size_bytes && (uintptr_t)p & mask)) {
+		kona_cc_elsewhere(p, slot, (unsigned long)bytes, stores);
+		d = kona_cc_found;
+		local = p + d;
+	} else if (place < kona_guard_self.size_bytes) {
 		d = kona_guard_delta_in(lazy ? kona_guard_self.table : table, p, place >> 12, slot);
 		local = p + d;
 		if (stores)
@@ -71,7 +80,7 @@ GUARD char *kona_cc_g_again(char *p, char *local, uintptr_t d, long offset, long
 			    unsigned slot, uintptr_t *ret_d)
 {
 	if (RARELY(((uintptr_t)local & PAGE_MASK) + (uintptr_t)offset > 4096 - (uintptr_t)bytes)) {
-		kona_cc_elsewhere(p, slot);
+		kona_cc_elsewhere(p, slot, (unsigned long)bytes, 0);
 		*ret_d = kona_cc_found;
 		return p + *ret_d;
 	}
@@ -79,11 +88,15 @@ GUARD char *kona_cc_g_again(char *p, char *local, uintptr_t d, long offset, long
 	return local + offset;
 }
 
-/* Before a store that stays in one line, of memory that is translated by d. */
-GUARD void kona_cc_g_mark(char *local, uintptr_t d)
+/* Before a store to memory that is translated by d, and that stays in one line if no bit of `mask`
+ * is set. */
+GUARD void kona_cc_g_mark(char *local, uintptr_t d, long bytes, uintptr_t mask)
 {
-	if (d)
-		kona_guard_mark(local);
+	if (!d)
+		return;
+	kona_guard_mark(local);
+	if (RARELY((uintptr_t)local & mask))
+		kona_guard_mark(local + bytes - 1);
 }
 
 /* Before a store of up to a page, inside one page. */
@@ -143,12 +156,17 @@ GUARD char *kona_cc_g_whole_span(char *p, char *local, uintptr_t d, long bytes, 
  * it is of VFMem.
  */
 GUARD char *kona_cc_g_window(char *p, uintptr_t *start, uintptr_t *d, unsigned slot, long most,
-			     long bytes, char *bounce, int stores)
+			     long bytes, uintptr_t mask, char *bounce, int stores)
 {
 	if (RARELY((uintptr_t)p - *start > 4096 - (uintptr_t)most)) {
 		*d = kona_cc_g_delta(p, kona_guard_self.bias, NULL, 1, slot);
 		*start = (uintptr_t)p & ~(uintptr_t)PAGE_MASK;
-		if (bounce && ((uintptr_t)p & PAGE_MASK) > 4096 - (uintptr_t)bytes) {
+		if (((uintptr_t)p & PAGE_MASK) > 4096 - (uintptr_t)bytes) {
+			if (!bounce) { /* as kona_cc_elsewhere() does */
+				*start = KONA_CC_WINDOW_CLOSED;
+				*d = 0;
+				return p;
+			}
 			if (!stores)
 				kona_cc_straddle_load(bounce, p, (unsigned long)bytes);
 			return bounce;
@@ -157,22 +175,27 @@ GUARD char *kona_cc_g_window(char *p, uintptr_t *start, uintptr_t *d, unsigned s
 	if (stores && bounce)
 		kona_cc_g_mark_span(p + *d, *d, bytes);
 	else if (stores)
-		kona_cc_g_mark(p + *d, *d);
+		kona_cc_g_mark(p + *d, *d, bytes, mask);
 	return p + *d;
 }
 
 /*
- * How many of `count` steps of a loop stay in the page of p, which moves by `step` and is aligned
- * such that no access leaves the page halfway. Ordinary memory has no such bounds.
+ * How many of `count` steps of a loop, with accesses of `bytes` at p, which moves by `step`, stay
+ * in the page of p; 0: the first one leaves it halfway. Ordinary memory has no such bounds.
  */
-GUARD unsigned long kona_cc_g_steps(const char *p, long step, unsigned long count, uintptr_t bias)
+GUARD unsigned long kona_cc_g_steps(const char *p, long step, long bytes, unsigned long count,
+				    uintptr_t bias)
 {
 	uintptr_t offset = (uintptr_t)p & PAGE_MASK, room;
 	unsigned long steps;
 
 	if ((uintptr_t)p + bias >= kona_guard_self.size_bytes)
 		return count;
-	room = step > 0 ? PAGE_MASK - offset : offset;
+	if (RARELY(offset > 4096 - (uintptr_t)bytes))
+		return 0;
+	if (!step)
+		return count;
+	room = step > 0 ? 4096 - (uintptr_t)bytes - offset : offset;
 	steps = room / (uintptr_t)(step > 0 ? step : -step) + 1;
 	return steps < count ? steps : count;
 }

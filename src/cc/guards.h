@@ -14,8 +14,12 @@ enum {
 	KONA_CC_SLOT_OTHER = 11, /* the second pointer of such an access */
 };
 
+#define KONA_CC_WINDOW_CLOSED ((__UINTPTR_TYPE__)-8192) /* a start in the page of nothing */
+
 /*
- * Translates p in `slot`, leaving the distance in kona_cc_found; and loads and stores up to a page
+ * Translates an access of `bytes` at p, in `slot`, leaving the distance in kona_cc_found, and marks
+ * what it covers if `stores`. One that leaves its page halfway is not translated: it goes by the
+ * fault path. And loads and stores up to a page
  * across the border of pages, far or not. They save every general register, so that the rare case
  * costs the common one no spills. For compiled code only.
  */
@@ -25,7 +29,8 @@ __attribute__((preserve_most)) void kona_cc_straddle_load(void *to, const void *
 							  unsigned long size_bytes);
 __attribute__((preserve_most)) void kona_cc_straddle_store(void *to, const void *from,
 							   unsigned long size_bytes);
-__attribute__((preserve_most)) void kona_cc_elsewhere(const void *p, unsigned slot);
+__attribute__((preserve_most)) void kona_cc_elsewhere(const void *p, unsigned slot,
+						      unsigned long bytes, int stores);
 #pragma GCC visibility pop
 #endif
 

@@ -150,10 +150,21 @@ struct kona_opt_place kona_opt_translate(struct kona_opt_function *f,
 /* share.c: the distance by which a byte pointer is translated, in the given slot. */
 LLVMValueRef kona_opt_distance(struct kona_opt_function *f, LLVMValueRef address, unsigned slot);
 
-/* An aligned access of no more than its alignment cannot leave its page, nor its line. */
+/* By its type, the access is aligned such that it cannot leave its page, nor its line. The guards
+ * ask the address (kona_opt_mask()). */
 static inline int kona_opt_is_contained(const struct kona_opt_access *access)
 {
-	return access->bytes <= access->align_bytes;
+	return access->bytes <= access->align_bytes && access->bytes <= 64;
+}
+
+/* Bits that are not set in the address of such an access, unless the program broke its promise. */
+static inline int64_t kona_opt_mask(const struct kona_opt_access *access)
+{
+	uint64_t whole = 1;
+
+	while (kona_opt_is_contained(access) && whole < access->bytes)
+		whole *= 2;
+	return (int64_t)whole - 1;
 }
 
 /* guard.c: a call after which no translation is good. */

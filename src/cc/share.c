@@ -176,6 +176,7 @@ static struct kona_opt_place translate_by_window(struct kona_opt_function *f,
 			       number32(opt, window->slot),
 			       kona_opt_number(opt, (int64_t)window->most_bytes),
 			       kona_opt_number(opt, (int64_t)access->bytes),
+			       kona_opt_number(opt, kona_opt_mask(access)),
 			       contained ? LLVMConstNull(opt->byte_pointer)
 					 : LLVMBuildBitCast(opt->builder, f->bounce[access->stores],
 							    opt->byte_pointer, ""),
@@ -183,7 +184,7 @@ static struct kona_opt_place translate_by_window(struct kona_opt_function *f,
 	struct kona_opt_place place = {.marked = access->stores, .entire = 1};
 	struct kona_opt_known *known = &f->now.slots[window->slot];
 
-	place.local = kona_opt_call(opt, KONA_OPT_WINDOW, args, 8);
+	place.local = kona_opt_call(opt, KONA_OPT_WINDOW, args, 9);
 	place.delta = view(f, window->distance);
 	*known = (struct kona_opt_known){.delta = place.delta,
 					 .bytes = contained ? access->bytes : 1,
@@ -222,8 +223,10 @@ struct kona_opt_place kona_opt_translate(struct kona_opt_function *f,
 	place.local = kona_opt_call(opt, KONA_OPT_TRANSLATE,
 				    (LLVMValueRef[]){address, view(f, f->bias), view_table(f),
 						     number32(opt, !f->table), number32(opt, slot),
+						     kona_opt_number(opt, (int64_t)bytes),
+						     kona_opt_number(opt, kona_opt_mask(access)),
 						     number32(opt, (unsigned)stores), f->distance},
-				    7);
+				    9);
 	place.delta = view(f, f->distance);
 	place.marked = stores;
 	state->slots[slot] = (struct kona_opt_known){.base = base,

@@ -17,7 +17,6 @@ enum {
 	MOST_VALUES = 48,   /* that a stream's pointer is made of */
 	MOST_STREAMS = 32,  /* that are compared in a region */
 	DEEPEST_WEIGHT = 6, /* loops within one another */
-	CLOSED = -8192,	    /* a window's start that is in the page of nothing */
 };
 
 struct region {
@@ -295,7 +294,9 @@ static void close_windows(struct kona_opt_function *f, LLVMBasicBlockRef block, 
 
 	kona_opt_build_before(f->opt, LLVMGetBasicBlockTerminator(block));
 	for (unsigned i = 0; i < count; i++, window = window->next)
-		LLVMBuildStore(f->opt->builder, kona_opt_number(f->opt, CLOSED), window->start);
+		LLVMBuildStore(f->opt->builder,
+			       kona_opt_number(f->opt, (int64_t)KONA_CC_WINDOW_CLOSED),
+			       window->start);
 }
 
 static void treat_region(struct region *region, const unsigned *depths)
