@@ -3,6 +3,7 @@
 
 Keys are key:000000000000 and so on, as redis-benchmark draws them."""
 
+import dataclasses
 import os
 import random
 import re
@@ -14,19 +15,9 @@ from pathlib import Path
 
 from kona_bench import Failure, Program, on_cpus, wait_for
 
-VALUE_BYTES = 100
 CLIENTS = 25  # each of the two load generators
-PIPELINE = 16
 BATCH = 1000
 DIGITS = random.Random(1).randbytes(1 << 19).hex().encode()
-# What redis-benchmark writes; no other value begins like it.
-NEW_VALUE = b"new:" + DIGITS[: VALUE_BYTES - 4]
-
-
-def value_of(key):
-    """Its own for each key, and of little use to a compressor."""
-    start = key * 7919 % (len(DIGITS) - VALUE_BYTES)
-    return (b"%d:" % key + DIGITS[start : start + VALUE_BYTES])[:VALUE_BYTES]
 
 
 def pack(*words):
@@ -40,15 +31,34 @@ def split_cpus():
     return ({cpus[0]}, {cpus[1]}) if len(cpus) > 1 else (None, None)
 
 
-class Redis:
-    """keys: how many to load. The rest as for Program."""
+@dataclasses.dataclass(frozen=True)
+class Load:
+    keys: int
+    value_bytes: int
+    pipeline: int  # commands that each client has in flight
 
-    def __init__(self, build, keys, local_bytes=None, dirty="lines", before=None):
-        self.keys = keys
+    def value_of(self, key):
+        """Its own for each key, and of little use to a compressor."""
+        start = key * 7919 % (len(DIGITS) - self.value_bytes)
+        return (b"%d:" % key + DIGITS[start : start + self.value_bytes])[:self.value_bytes]
+
+    @property
+    def new_value(self):
+        """What redis-benchmark writes; no other value begins like it."""
+        return b"new:" + DIGITS[: self.value_bytes - 4]
+
+
+class Redis:
+    """A server (a program of that name or path), and what it is to be loaded with. The rest as for
+    Program."""
+
+    def __init__(self, build, load, local_bytes=None, dirty="lines", before=None,
+                 server="redis-server"):
+        self.load_of, self.keys = load, load.keys
         self.folder = tempfile.TemporaryDirectory(prefix="kona-demo-")
         self.socket_path = str(Path(self.folder.name) / "redis.sock")
         self.server_cpus, self.load_cpus = split_cpus()
-        command = ["redis-server", "--port", "0", "--unixsocket", self.socket_path, "--save", "",
+        command = [server, "--port", "0", "--unixsocket", self.socket_path, "--save", "",
                    "--appendonly", "no", "--dir", self.folder.name]
         self.log = open(Path(self.folder.name) / "log", "wb")
         self.program = Program(build, command, local_bytes, dirty, stdin=subprocess.DEVNULL,
@@ -105,14 +115,14 @@ class Redis:
 
     def load(self):
         for key, reply in self._in_batches(
-                lambda key: pack(b"SET", b"key:%012d" % key, value_of(key))):
+                lambda key: pack(b"SET", b"key:%012d" % key, self.load_of.value_of(key))):
             if reply != b"OK":
                 raise Failure(f"SET of key {key} gave {reply!r}")
 
     def verify(self):
         """Reads every key back: its first value or the one that redis-benchmark wrote."""
         for key, reply in self._in_batches(lambda key: pack(b"GET", b"key:%012d" % key)):
-            if reply not in (value_of(key), NEW_VALUE):
+            if reply not in (self.load_of.value_of(key), self.load_of.new_value):
                 raise Failure(f"key {key} holds {reply[:40]!r}, which nobody wrote")
 
     def served(self):
@@ -124,11 +134,11 @@ class Redis:
         """Operations per second in each of the windows, after a warm-up of the same length as one;
         before_windows() is called when it is over. And the operations of all windows."""
         command = ["redis-benchmark", "-s", self.socket_path, "-c", str(CLIENTS), "-P",
-                   str(PIPELINE), "-n", "1000000000", "-r", str(self.keys), "-q"]
+                   str(self.load_of.pipeline), "-n", "1000000000", "-r", str(self.keys), "-q"]
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL,
                  "preexec_fn": on_cpus(self.load_cpus)}
         rates = []
-        get, set_ = ["GET", "key:__rand_int__"], ["SET", "key:__rand_int__", NEW_VALUE.decode()]
+        get, set_ = ["GET", "key:__rand_int__"], ["SET", "key:__rand_int__", self.load_of.new_value.decode()]
         with Program(None, command + get, **quiet) as gets, \
              Program(None, command + set_, **quiet) as sets:
             time.sleep(seconds)
