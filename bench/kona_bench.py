@@ -108,8 +108,9 @@ def note_load():
 
 # Counters that only grow: of a phase, the difference counts.
 GROWING = ("guard_misses", "faults_missing", "faults_wp", "fetched_pages", "fetched_bytes",
-           "zero_filled_pages", "prefetched_pages", "evicted_pages", "evicted_clean_pages", "recalled_pages",
-           "written_back_bytes", "dirty_lines", "system_calls", "handler_ns", "evict_ns")
+           "zero_filled_pages", "prefetched_pages", "evicted_pages", "evicted_clean_pages",
+           "recalled_pages", "written_back_bytes", "dirty_lines", "system_calls", "handler_ns",
+           "evict_ns")
 LEVELS = ("local_pages_peak", "local_budget_bytes", "metadata_bytes")
 
 

@@ -138,7 +138,8 @@ class Redis:
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL,
                  "preexec_fn": on_cpus(self.load_cpus)}
         rates = []
-        get, set_ = ["GET", "key:__rand_int__"], ["SET", "key:__rand_int__", self.load_of.new_value.decode()]
+        get = ["GET", "key:__rand_int__"]
+        set_ = ["SET", "key:__rand_int__", self.load_of.new_value.decode()]
         with Program(None, command + get, **quiet) as gets, \
              Program(None, command + set_, **quiet) as sets:
             time.sleep(seconds)
