@@ -66,8 +66,9 @@ int kona_watch_range(struct kona_target *target, uint64_t start, uint64_t end, b
 
 	if (!again && covered(&target->watched, start, end))
 		return kona_regions_add(&target->watching, &range);
+	/* The kernel says ENOMEM, too, of an address space that has ended. */
 	if (ioctl(target->watch, UFFDIO_REGISTER, &arg))
-		return -errno;
+		return errno == ENOMEM ? -ESRCH : -errno;
 	return again ? 0 : kona_regions_add(&target->watching, &range);
 }
 
