@@ -138,6 +138,14 @@ static void find_dominators(struct kona_opt_cfg *cfg)
 	}
 }
 
+int kona_opt_cfg_is_header(const struct kona_opt_cfg *cfg, int block)
+{
+	for (int e = 0; e < cfg->blocks[block].before_count; e++)
+		if (cfg->blocks[block].before[e] >= block)
+			return 1;
+	return 0;
+}
+
 int kona_opt_cfg_dominates(const struct kona_opt_cfg *cfg, int a, int b)
 {
 	while (b > a)

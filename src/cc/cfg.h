@@ -36,6 +36,9 @@ void kona_opt_cfg_free(struct kona_opt_cfg *cfg);
 /* The index of a block, or KONA_OPT_NO_BLOCK. */
 int kona_opt_cfg_find(const struct kona_opt_cfg *cfg, LLVMBasicBlockRef block);
 
+/* A loop begins with the block: it is reached from itself or from a later one. */
+int kona_opt_cfg_is_header(const struct kona_opt_cfg *cfg, int block);
+
 /* Every way to b leads over a. */
 int kona_opt_cfg_dominates(const struct kona_opt_cfg *cfg, int a, int b);
 

@@ -257,9 +257,8 @@ static int has_loops(LLVMValueRef function)
 	int found = 0;
 
 	kona_opt_cfg_make(&cfg, function);
-	for (int i = 0; i < cfg.count; i++)
-		for (int e = 0; e < cfg.blocks[i].before_count; e++)
-			found |= cfg.blocks[i].before[e] >= i;
+	for (int i = 0; i < cfg.count && !found; i++)
+		found = kona_opt_cfg_is_header(&cfg, i);
 	kona_opt_cfg_free(&cfg);
 	return found;
 }

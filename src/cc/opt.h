@@ -102,6 +102,7 @@ struct kona_opt_access {
 };
 
 enum {
+	KONA_OPT_LINE_BYTES = 64,
 	KONA_OPT_SMALL_COPY_BYTES = 64, /* memory intrinsics up to here are guarded in line */
 	KONA_OPT_STREAMS = 6,		/* slots that a loop may own */
 };
@@ -147,6 +148,9 @@ struct kona_opt_place kona_opt_translate(struct kona_opt_function *f,
 					 const struct kona_opt_access *access, LLVMValueRef address,
 					 unsigned once);
 
+/* share.c: what a pointer is made of by casts and constant offsets, and those offsets together. */
+LLVMValueRef kona_opt_base(struct kona_opt *opt, LLVMValueRef pointer, int64_t *ret_offset);
+
 /* share.c: the distance by which a byte pointer is translated, in the given slot. */
 LLVMValueRef kona_opt_distance(struct kona_opt_function *f, LLVMValueRef address, unsigned slot);
 
@@ -154,7 +158,7 @@ LLVMValueRef kona_opt_distance(struct kona_opt_function *f, LLVMValueRef address
  * ask the address (kona_opt_mask()). */
 static inline int kona_opt_is_contained(const struct kona_opt_access *access)
 {
-	return access->bytes <= access->align_bytes && access->bytes <= 64;
+	return access->bytes <= access->align_bytes && access->bytes <= KONA_OPT_LINE_BYTES;
 }
 
 /* Bits that are not set in the address of such an access, unless the program broke its promise. */

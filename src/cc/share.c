@@ -41,8 +41,7 @@ static int constant_offset(struct kona_opt *opt, LLVMValueRef gep, int64_t *ret_
 	return 1;
 }
 
-/* Takes constant offsets off a pointer. */
-static LLVMValueRef base_of(struct kona_opt *opt, LLVMValueRef pointer, int64_t *ret_offset)
+LLVMValueRef kona_opt_base(struct kona_opt *opt, LLVMValueRef pointer, int64_t *ret_offset)
 {
 	int64_t offset = 0, step;
 
@@ -155,7 +154,7 @@ static int store_follows(struct kona_opt_function *f, const struct kona_opt_acce
 			return 0;
 		if (!LLVMIsAStoreInst(i) || !kona_opt_describe(f->opt, i, &later))
 			continue;
-		if (base_of(f->opt, LLVMGetOperand(i, 1), &later_offset) == base &&
+		if (kona_opt_base(f->opt, LLVMGetOperand(i, 1), &later_offset) == base &&
 		    later_offset == offset && later.bytes <= access->bytes &&
 		    kona_opt_is_contained(&later))
 			return 1;
@@ -190,8 +189,8 @@ static struct kona_opt_place translate_by_window(struct kona_opt_function *f,
 					 .bytes = contained ? access->bytes : 1,
 					 .marked = contained && access->stores ? access->bytes : 0,
 					 .used = ++f->now.clock};
-	known->base =
-		base_of(opt, LLVMGetOperand(access->instruction, access->operand), &known->offset);
+	known->base = kona_opt_base(opt, LLVMGetOperand(access->instruction, access->operand),
+				    &known->offset);
 	known->local = LLVMBuildGEP2(opt->builder, LLVMInt8TypeInContext(opt->context), address,
 				     &place.delta, 1, "");
 	return place;
@@ -207,7 +206,7 @@ struct kona_opt_place kona_opt_translate(struct kona_opt_function *f,
 	int64_t offset;
 	uint64_t bytes = contained ? access->bytes : 1;
 	LLVMValueRef base =
-		base_of(opt, LLVMGetOperand(access->instruction, access->operand), &offset);
+		kona_opt_base(opt, LLVMGetOperand(access->instruction, access->operand), &offset);
 	struct kona_opt_known *known = find(state, base, offset);
 	struct kona_opt_window *window =
 		(struct kona_opt_window *)kona_map_get(&f->window_of, access->instruction, 0);

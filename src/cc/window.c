@@ -184,34 +184,19 @@ static int moves(struct region *region, LLVMValueRef value, LLVMValueRef *root,
 	return 1;
 }
 
-/* Takes casts and constant offsets off a pointer. */
-static LLVMValueRef stripped(LLVMValueRef pointer)
-{
-	for (;;) {
-		if (LLVMIsABitCastInst(pointer))
-			;
-		else if (LLVMIsAGetElementPtrInst(pointer)) {
-			for (unsigned i = 1; i < (unsigned)LLVMGetNumOperands(pointer); i++)
-				if (!LLVMIsAConstantInt(LLVMGetOperand(pointer, i)))
-					return pointer;
-		} else {
-			return pointer;
-		}
-		pointer = LLVMGetOperand(pointer, 0);
-	}
-}
-
 /* Which stream a pointer is of. Returns 0: of none. */
 static int name_stream(struct region *region, LLVMValueRef pointer, struct stream *ret_stream)
 {
-	LLVMValueRef base = stripped(pointer), index = NULL, none;
+	struct kona_opt *opt = region->f->opt;
+	int64_t offset;
+	LLVMValueRef base = kona_opt_base(opt, pointer, &offset), index = NULL, none;
 	int inside;
 
 	if (block_of(region, base) != KONA_OPT_NO_BLOCK && LLVMIsAGetElementPtrInst(base)) {
 		index = index_of(base);
 		if (!index || !moves(region, index, &none, &index))
 			return 0;
-		base = stripped(LLVMGetOperand(base, 0));
+		base = kona_opt_base(opt, LLVMGetOperand(base, 0), &offset);
 	}
 	inside = block_of(region, base) != KONA_OPT_NO_BLOCK;
 	/* Where an indexed pointer comes from is not followed, but for its own steps. */
@@ -377,20 +362,12 @@ static int flood(const struct kona_opt_cfg *cfg, int header, int *marks, int mar
 	return back;
 }
 
-static int is_header(const struct kona_opt_cfg *cfg, int block)
-{
-	for (int e = 0; e < cfg->blocks[block].before_count; e++)
-		if (cfg->blocks[block].before[e] >= block)
-			return 1;
-	return 0;
-}
-
 /* How many loops a block is in, of those that make no calls. */
 static void find_depths(const struct kona_opt_cfg *cfg, unsigned *depths, int *marks,
 			const char *broken, int *stack)
 {
 	for (int h = 0; h < cfg->count; h++) {
-		if (!is_header(cfg, h))
+		if (!kona_opt_cfg_is_header(cfg, h))
 			continue;
 		memset(marks, 0, (size_t)cfg->count * sizeof(*marks));
 		flood(cfg, h, marks, h + 1, broken, stack);
@@ -416,7 +393,7 @@ void kona_opt_find_windows(struct kona_opt_function *f, const struct kona_opt_cf
 	for (int h = 0; h < cfg->count; h++) {
 		struct region region = {.f = f, .cfg = cfg, .header = h, .of_block = marks};
 
-		if (marks[h] || broken[h] || !is_header(cfg, h))
+		if (marks[h] || broken[h] || !kona_opt_cfg_is_header(cfg, h))
 			continue;
 		if (flood(cfg, h, marks, h + 1, broken, stack))
 			treat_region(&region, depths);
