@@ -189,8 +189,9 @@ static bool is_reply(const struct kona_data_header *header, uint32_t tag)
 	       header->tag == tag;
 }
 
-/* Waits for a reply without a body to the last request. */
-static int wait_plain(struct kona_link *link, enum kona_data_type type, uint64_t deadline_ns)
+/* Waits for the reply to the last request, whose body has size_bytes. */
+static int wait_reply(struct kona_link *link, enum kona_data_type type, void *body,
+		      size_t size_bytes, uint64_t deadline_ns)
 {
 	struct kona_data_header header;
 	struct kona_data_failed refusal;
@@ -203,7 +204,13 @@ static int wait_plain(struct kona_link *link, enum kona_data_type type, uint64_t
 		return end(link, -EPROTO);
 	if (header.type == KONA_DATA_FAILED)
 		return take_refusal(link, &header, &refusal, 0, deadline_ns);
-	return header.type == type && !header.body_bytes ? 0 : end(link, -EPROTO);
+	if (header.type != type || header.body_bytes != size_bytes)
+		return end(link, -EPROTO);
+	if (!size_bytes)
+		return 0;
+	vector = (struct iovec){body, size_bytes};
+	got = receive(link, &vector, 1, size_bytes, deadline_ns);
+	return got < 0 ? (int)got : 0;
 }
 
 int kona_link_open(struct kona_link *link, const struct kona_data_open *open, uint64_t deadline_ns)
@@ -214,7 +221,7 @@ int kona_link_open(struct kona_link *link, const struct kona_data_open *open, ui
 		return 0;
 	rc = send_frame(link, KONA_DATA_OPEN, open, sizeof(*open), deadline_ns);
 	if (!rc)
-		rc = wait_plain(link, KONA_DATA_OPENED, deadline_ns);
+		rc = wait_reply(link, KONA_DATA_OPENED, NULL, 0, deadline_ns);
 	if (!rc)
 		link->opened[open->handle / 64] |= UINT64_C(1) << open->handle % 64;
 	return rc;
@@ -223,28 +230,14 @@ int kona_link_open(struct kona_link *link, const struct kona_data_open *open, ui
 int kona_link_expose(struct kona_link *link, const struct kona_data_expose *expose,
 		     struct kona_data_exposed *ret_exposed, uint64_t deadline_ns)
 {
-	struct kona_data_header header;
-	struct kona_data_failed refusal;
-	struct iovec vector = {&header, sizeof(header)};
-	ssize_t got;
 	int rc = send_frame(link, KONA_DATA_EXPOSE, expose, sizeof(*expose), deadline_ns);
 
-	if (rc)
-		return rc;
-	got = receive(link, &vector, 1, sizeof(header), deadline_ns);
-	if (got < 0)
-		return (int)got;
-	if (!is_reply(&header, link->tag))
-		return end(link, -EPROTO);
-	if (header.type == KONA_DATA_FAILED)
-		return take_refusal(link, &header, &refusal, 0, deadline_ns);
-	if (header.type != KONA_DATA_EXPOSED || header.body_bytes != sizeof(*ret_exposed))
-		return end(link, -EPROTO);
-	vector = (struct iovec){ret_exposed, sizeof(*ret_exposed)};
-	got = receive(link, &vector, 1, sizeof(*ret_exposed), deadline_ns);
-	if (got < 0)
-		return (int)got;
-	return ret_exposed->address_bytes <= KONA_DATA_ADDRESS_BYTES ? 0 : end(link, -EPROTO);
+	if (!rc)
+		rc = wait_reply(link, KONA_DATA_EXPOSED, ret_exposed, sizeof(*ret_exposed),
+				deadline_ns);
+	if (!rc && ret_exposed->address_bytes > KONA_DATA_ADDRESS_BYTES)
+		rc = end(link, -EPROTO);
+	return rc;
 }
 
 /* Receives the reply to a READ: its bytes go right to the pieces. */
