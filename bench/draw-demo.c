@@ -6,12 +6,11 @@
  * (report/picture.h). What can fail: the files; figures that are not what bench/demo writes.
  */
 #include <errno.h>
-#include <jansson.h>
 #include <math.h>
 #include <string.h>
 
 #include "base/compiler.h"
-#include "base/log.h"
+#include "draw.h"
 #include "report/picture.h"
 
 enum {
@@ -151,12 +150,16 @@ static void draw_amplification(struct kona_picture *picture, const struct figure
 	kona_picture_panel(picture, &plot);
 }
 
-static int draw(const char *path, const struct figures *f)
+static int draw(const char *path, json_t *root)
 {
 	char keys[KONA_AXIS_TEXT_BYTES], line[256];
+	struct figures figures;
+	const struct figures *f = &figures;
 	struct kona_picture picture;
-	int err;
+	int err = read_figures(root, &figures);
 
+	if (err)
+		return err;
 	snprintf(line, sizeof(line),
 		 "%s keys with values of %d bytes, a data set of %.0f MiB; %d clients, %d commands "
 		 "in flight each",
@@ -181,29 +184,5 @@ static int draw(const char *path, const struct figures *f)
 
 int main(int argc, char **argv)
 {
-	struct figures figures;
-	json_error_t error;
-	json_t *root;
-	int err;
-
-	kona_log_name("draw-demo");
-	if (argc != 3) {
-		kona_error("give the figures (JSON) and the picture (SVG)");
-		return 2;
-	}
-	root = json_load_file(argv[1], 0, &error);
-	if (!root) {
-		kona_error("%s:%d: %s", argv[1], error.line, error.text);
-		return 1;
-	}
-	err = read_figures(root, &figures);
-	if (err) {
-		kona_error("%s: not what bench/demo writes", argv[1]);
-	} else {
-		err = draw(argv[2], &figures);
-		if (err)
-			kona_error("%s: %s", argv[2], strerror(-err));
-	}
-	json_decref(root);
-	return err ? 1 : 0;
+	return kona_draw_main(argc, argv, "draw-demo", "bench/demo", draw);
 }

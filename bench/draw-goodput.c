@@ -7,19 +7,31 @@
  * that are not what bench/log-goodput writes.
  */
 #include <errno.h>
-#include <jansson.h>
 #include <string.h>
 
 #include "base/compiler.h"
-#include "base/log.h"
+#include "draw.h"
 #include "report/picture.h"
 
-enum { MOST_POINTS = 8, MOST_LINKS = 4 };
+enum { MOST_POINTS = 8, MOST_LINKS = 4, MOST_CURVES = 4 };
 
-static const char *const ways[] = {"page", "line", "gather", "log"};
-static const char *const way_names[] = {"whole pages", "line by line", "gathered", "log"};
-static const char *const parts[] = {"gather_ns", "copy_ns", "send_ns", "wait_ns"};
-static const char *const part_names[] = {"gather and sum", "copy", "send", "wait"};
+/* Of which cases a curve is, and of which of their fields. */
+struct wanted {
+	const char *name, *way, *field;
+};
+
+static const struct wanted ways[] = {
+	{"whole pages", "page", "bytes_per_s"},
+	{"line by line", "line", "bytes_per_s"},
+	{"gathered", "gather", "bytes_per_s"},
+	{"log", "log", "bytes_per_s"},
+};
+static const struct wanted parts[] = {
+	{"gather and sum", "log", "gather_ns"},
+	{"copy", "log", "copy_ns"},
+	{"send", "log", "send_ns"},
+	{"wait", "log", "wait_ns"},
+};
 
 /* Values over lines a page, in the order of the file. */
 struct curve {
@@ -53,59 +65,54 @@ static int read_curve(json_t *cases, const char *way, const char *field, struct 
 	return curve.count ? 0 : -EINVAL;
 }
 
-static int draw_goodput(struct kona_picture *picture, json_t *link)
+/* A panel with a curve for each of `count`: of that way, or of that part of the log's time. */
+static int draw_panel(struct kona_picture *picture, json_t *link, struct kona_plot *plot,
+		      const struct wanted *wanted, size_t count)
 {
-	const char *name = json_string_value(json_object_get(link, "name"));
-	struct curve curves[KONA_ARRAY_LEN(ways)];
-	struct kona_plot_series series[KONA_ARRAY_LEN(ways)];
-	struct kona_plot plot = {
-		.title = name,
-		.note = "Dirty bytes that come home in a second. Higher is better; both axes are "
-			"logarithmic.",
-		.kind = KONA_PLOT_LINES,
-		.x = {.label = "dirty lines of a page, one after the other", .log = true},
-		.y = {.label = "bytes per second", .log = true},
-		.series = series,
-		.series_count = KONA_ARRAY_LEN(ways),
-	};
+	struct kona_plot_series series[MOST_CURVES];
+	struct curve curves[MOST_CURVES];
 
-	for (size_t i = 0; i < KONA_ARRAY_LEN(ways); i++) {
-		if (!name ||
-		    read_curve(json_object_get(link, "cases"), ways[i], "bytes_per_s", &curves[i]))
+	for (size_t i = 0; i < count; i++) {
+		if (read_curve(json_object_get(link, "cases"), wanted[i].way, wanted[i].field,
+			       &curves[i]))
 			return -EINVAL;
-		series[i] = (struct kona_plot_series){way_names[i], curves[i].lines,
+		series[i] = (struct kona_plot_series){wanted[i].name, curves[i].lines,
 						      curves[i].value, curves[i].count};
 	}
-	plot.x.ticks = curves[0].lines;
-	plot.x.tick_count = curves[0].count;
-	kona_picture_panel(picture, &plot);
+	plot->kind = KONA_PLOT_LINES;
+	plot->x.label = "dirty lines of a page, one after the other";
+	plot->x.log = plot->y.log = true;
+	plot->x.ticks = curves[0].lines;
+	plot->x.tick_count = curves[0].count;
+	plot->series = series;
+	plot->series_count = count;
+	kona_picture_panel(picture, plot);
 	return 0;
+}
+
+static int draw_goodput(struct kona_picture *picture, json_t *link)
+{
+	struct kona_plot plot = {
+		.title = json_string_value(json_object_get(link, "name")),
+		.note = "Dirty bytes that come home in a second. Higher is better; both axes are "
+			"logarithmic.",
+		.y = {.label = "bytes per second"},
+	};
+
+	if (!plot.title)
+		return -EINVAL;
+	return draw_panel(picture, link, &plot, ways, KONA_ARRAY_LEN(ways));
 }
 
 static int draw_split(struct kona_picture *picture, json_t *link)
 {
-	struct curve curves[KONA_ARRAY_LEN(parts)];
-	struct kona_plot_series series[KONA_ARRAY_LEN(parts)];
 	struct kona_plot plot = {
 		.title = "Where the log's time goes, on the emulated network",
 		.note = "Of a batch of 64 pages. What the far end does is part of the wait.",
-		.kind = KONA_PLOT_LINES,
-		.x = {.label = "dirty lines of a page, one after the other", .log = true},
-		.y = {.label = "time of a batch", .unit = KONA_UNIT_NS, .log = true},
-		.series = series,
-		.series_count = KONA_ARRAY_LEN(parts),
+		.y = {.label = "time of a batch", .unit = KONA_UNIT_NS},
 	};
 
-	for (size_t i = 0; i < KONA_ARRAY_LEN(parts); i++) {
-		if (read_curve(json_object_get(link, "cases"), "log", parts[i], &curves[i]))
-			return -EINVAL;
-		series[i] = (struct kona_plot_series){part_names[i], curves[i].lines,
-						      curves[i].value, curves[i].count};
-	}
-	plot.x.ticks = curves[0].lines;
-	plot.x.tick_count = curves[0].count;
-	kona_picture_panel(picture, &plot);
-	return 0;
+	return draw_panel(picture, link, &plot, parts, KONA_ARRAY_LEN(parts));
 }
 
 static int draw(const char *path, json_t *root)
@@ -141,24 +148,5 @@ static int draw(const char *path, json_t *root)
 
 int main(int argc, char **argv)
 {
-	json_error_t error;
-	json_t *root;
-	int err;
-
-	kona_log_name("draw-goodput");
-	if (argc != 3) {
-		kona_error("give the figures (JSON) and the picture (SVG)");
-		return 2;
-	}
-	root = json_load_file(argv[1], 0, &error);
-	if (!root) {
-		kona_error("%s:%d: %s", argv[1], error.line, error.text);
-		return 1;
-	}
-	err = draw(argv[2], root);
-	if (err)
-		kona_error("%s",
-			   err == -EINVAL ? "not what bench/log-goodput writes" : strerror(-err));
-	json_decref(root);
-	return err ? 1 : 0;
+	return kona_draw_main(argc, argv, "draw-goodput", "bench/log-goodput", draw);
 }
