@@ -12,6 +12,7 @@
  * need not keep the other.
  */
 #include "cc/guards.h"
+#include "cc/version.h"
 #define KONA_GUARD_BOUND_NOW /* kona-cc.c: -z now */
 #include "kona/guard.h"
 
@@ -23,6 +24,10 @@ enum {
 	PAGE_MASK = 4095,
 	LINE_BYTES = 64,
 };
+
+/* In every module, so that it is linked with the library of its own version alone (version.c). */
+extern const char KONA_CC_VERSION;
+static const char *wanted_version __attribute__((used, retain)) = &KONA_CC_VERSION;
 
 GUARD uintptr_t kona_cc_g_bias(void)
 {
