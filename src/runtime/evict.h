@@ -40,7 +40,7 @@ struct kona_evict {
 	uint32_t low;  /* watermarks, frames. Atomic, no edge, both */
 	uint32_t high;
 	uint32_t turn;		 /* turns of the clock hand so far. Atomic, no edge */
-	uint64_t hand;		 /* page. Guarded by the write-back lock */
+	uint64_t hand;		 /* page, or frame in use. Guarded by the write-back lock */
 	struct kona_watch death; /* of the evictor's thread, seen by the fault handler */
 	int handler_death;	 /* of the handler's thread, seen by the evictor */
 	int wake;		 /* eventfd. Owned. Immutable after init */

@@ -358,6 +358,17 @@ uint32_t kona_frames_available(const struct kona_frames *frames)
 	return kona_load_relaxed(&frames->available); /* relaxed: a level */
 }
 
+/* The overdraft comes first: it has a fixed number of frames. */
+uint32_t kona_frames_used(const struct kona_frames *frames)
+{
+	return KONA_FRAME_OVERDRAFT + kona_load_acquire(&frames->virgin); /* FR-2 */
+}
+
+uint32_t kona_frames_nth(const struct kona_frames *frames, uint32_t n)
+{
+	return n < KONA_FRAME_OVERDRAFT ? frames->most + n : n - KONA_FRAME_OVERDRAFT;
+}
+
 uint64_t kona_frames_metadata_bytes(const struct kona_frames *frames)
 {
 	return frames->count * (uint64_t)frame_bytes(frames->baseline_bytes);

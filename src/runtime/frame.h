@@ -112,6 +112,10 @@ int64_t kona_frames_resize(struct kona_frames *frames, uint64_t budget_bytes);
 
 uint32_t kona_frames_available(const struct kona_frames *frames);
 
+/* Frames that were ever taken, the overdraft among them; and the nth of these. */
+uint32_t kona_frames_used(const struct kona_frames *frames);
+uint32_t kona_frames_nth(const struct kona_frames *frames, uint32_t n);
+
 /* Metadata that the budget pays for, in bytes. */
 uint64_t kona_frames_metadata_bytes(const struct kona_frames *frames);
 
