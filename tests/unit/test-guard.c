@@ -273,8 +273,8 @@ static void streams_are_prefetched(void)
 		CHECK(get(&data[i * WORDS]) == i);
 	CHECK(stats.prefetched_pages > DATA_PAGES);
 	CHECK(stats.prefetch_used_pages > stats.prefetched_pages * 9 / 10);
-	/* A trend is followed until the history holds none of it: how many runs that takes depends on
-	 * how many frames happened to be free. At least half of these accesses miss. */
+	/* A trend is followed until the history holds none of it: how many runs that takes depends
+	 * on how many frames happened to be free. At least half of these accesses miss. */
 	for (uint64_t i = 0; i < 4 * KONA_PREFETCH_HISTORY; i++)
 		get(&data[next_random(&random) % DATA_PAGES * WORDS]);
 	ahead = stats.prefetched_pages;
