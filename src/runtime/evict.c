@@ -2,8 +2,8 @@
 /*
  * The write-back walk: evict -> cool, vacate -> dirty -> transport. One batch:
  *
- *   select   a clock hand takes local pages as their memory lies, so that neighbours leave
- * together. Framed ones go to cool (cool.c), and those that cooled for long are victims; mapped
+ *   select   a clock hand takes local pages as their memory lies: neighbours leave together.
+ *            Framed ones go to cool (cool.c), and those that cooled for long are victims; mapped
  *            ones are victims at once (VACATING), but one that came back within one turn is passed
  *            over once
  *   spare    pages that stand in a hazard slot stay (hazard.c)

@@ -4,10 +4,11 @@
  *
  * UFFDIO_MOVE takes the page itself: no copy, and from then on an access faults. The kernel refuses
  *   EBUSY   a page pinned for DMA, or shared with a forked child. MADV_POPULATE_WRITE makes a
- * shared one ours; a second EBUSY is a pin, and the page stays EINVAL  a range that is not
- * writable, or of two mappings: such pages go one by one. Nobody can write them (mprotect needs the
- * write-back lock), so their contents may be copied ENOENT  a page that is not there: dropped by
- * the program behind our back EAGAIN  until a fork event is read: the rest of the batch stays
+ *           shared one ours; a second EBUSY is a pin, and the page stays
+ *   EINVAL  a range that is not writable, or of two mappings: such pages go one by one. Nobody can
+ *           write them (mprotect needs the write-back lock), so their contents may be copied
+ *   ENOENT  a page that is not there: dropped by the program behind our back
+ *   EAGAIN  until a fork event is read: the rest of the batch stays
  *
  * State: none of its own.
  */
