@@ -23,6 +23,7 @@
 
 #include "base/log.h"
 #include "cli/run.h"
+#include "transport/ofi.h"
 
 /* What was there before kona run, for the program. */
 struct inherited {
@@ -72,17 +73,14 @@ static int put_number(const char *name, uint64_t value)
 	return put(name, text);
 }
 
-/*
- * With limits of libfabric, unless people have set them: soft-RoCE has no room for queues for 256
- * peers, and a cache of registrations would want a userfaultfd of its own.
- */
 static int put_fabric(const char *value)
 {
+	int rc;
+
 	if (!value)
 		return -unsetenv("KONA_FABRIC");
-	if (setenv("FI_UNIVERSE_SIZE", "8", 0) || setenv("FI_MR_CACHE_MONITOR", "disabled", 0))
-		return -errno;
-	return put("KONA_FABRIC", value);
+	rc = kona_ofi_set_limits();
+	return rc ? rc : put("KONA_FABRIC", value);
 }
 
 static int set_environment(const struct kona_launch *launch, int stats_fd)

@@ -297,16 +297,17 @@ static int serve_expose(struct kona_data_connection *connection, uint32_t tag,
 	*ret_why = slab ? "an EXPOSE that makes no sense" : "a slab that is not open";
 	if (!slab || expose->reserved || expose->provider[KONA_DATA_PROVIDER_BYTES - 1])
 		return -EPROTO;
-	rc = fabric && !strcmp(fabric->provider, expose->provider) ? kona_slab_expose(slabs, slab)
-								   : -EOPNOTSUPP;
+	rc = -EOPNOTSUPP;
+	if (fabric && !strcmp(fabric->provider, expose->provider))
+		rc = kona_slab_expose(slabs, slab, expose->realm);
 	if (rc)
 		return answer_failed(connection, tag, rc);
 	reply = begin(connection);
 	reply->header = make_header(KONA_DATA_EXPOSED, tag, sizeof(reply->exposed));
 	reply->exposed = (struct kona_data_exposed){.base = slab->region.base,
 						    .key = slab->region.key,
-						    .address_bytes = fabric->address_bytes};
-	memcpy(reply->exposed.address, fabric->address, sizeof(fabric->address));
+						    .address_bytes = slab->realm->address_bytes};
+	memcpy(reply->exposed.address, slab->realm->address, sizeof(slab->realm->address));
 	add(reply, &reply->header, sizeof(reply->header));
 	add(reply, &reply->exposed, sizeof(reply->exposed));
 	return kona_data_send(connection);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Start and end of the node's endpoint. State: the endpoint's. No locks: the library's own. What
- * can fail: libfabric is not installed, the host has no such device, its limits.
+ * Start and end of the node's endpoints. State: the endpoints'. Locks: the server's, held by the
+ * caller, for the realms; beyond, the library's own. What can fail: libfabric is not installed, the
+ * host has no such device, its limits.
  */
 #include "memnode/fabric.h"
 
@@ -15,44 +16,18 @@
 
 enum { LOOK_MS = 200 };
 
+/* --- realms ------------------------------------------------------------------------------------*/
+
 static void *run(void *with)
 {
-	struct kona_node_fabric *fabric = with;
+	struct kona_realm *realm = with;
 
-	while (!kona_load_relaxed(&fabric->stop)) /* relaxed: it need not be at once */
-		fabric->ops->wait(fabric->ofi, LOOK_MS);
+	while (!kona_load_relaxed(&realm->stop)) /* relaxed: it need not be at once */
+		realm->fabric->ops->wait(realm->ofi, LOOK_MS);
 	return NULL;
 }
 
-static int load(struct kona_node_fabric *fabric, const char *path, char *ret_why, size_t why_bytes)
-{
-	/* libfabric's own limits: soft-RoCE has no room for queues for 256 peers. */
-	setenv("FI_UNIVERSE_SIZE", "8", 0);
-	setenv("FI_MR_CACHE_MONITOR", "disabled", 0);
-	return kona_ofi_load(path, &fabric->ops, ret_why, why_bytes);
-}
-
-static void close_endpoint(struct kona_node_fabric *fabric)
-{
-	fabric->ops->close(fabric->ofi);
-	fabric->ofi = NULL;
-}
-
-static int open_endpoint(struct kona_node_fabric *fabric, const char *node)
-{
-	size_t bytes = sizeof(fabric->address);
-	int rc = fabric->ops->open(fabric->provider, node, true, &fabric->ofi);
-
-	if (rc)
-		return rc;
-	rc = fabric->ops->name(fabric->ofi, fabric->address, &bytes);
-	if (rc)
-		close_endpoint(fabric);
-	fabric->address_bytes = (uint32_t)bytes;
-	return rc;
-}
-
-static int start_thread(struct kona_node_fabric *fabric)
+static int start_thread(struct kona_realm *realm)
 {
 	sigset_t all, old;
 	int rc;
@@ -60,10 +35,88 @@ static int start_thread(struct kona_node_fabric *fabric)
 	/* Signals are the main loop's. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	rc = -pthread_create(&fabric->thread, NULL, run, fabric);
+	rc = -pthread_create(&realm->thread, NULL, run, realm);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return rc;
 }
+
+static int open_realm(struct kona_node_fabric *fabric, struct kona_realm *realm)
+{
+	size_t bytes = sizeof(realm->address);
+	int rc = fabric->ops->another(fabric->ofi, &realm->ofi);
+
+	if (rc)
+		return rc;
+	rc = fabric->ops->name(realm->ofi, realm->address, &bytes);
+	realm->address_bytes = (uint32_t)bytes;
+	if (!rc)
+		rc = start_thread(realm);
+	if (rc)
+		fabric->ops->close(realm->ofi);
+	return rc;
+}
+
+static struct kona_realm *find_realm(struct kona_node_fabric *fabric, const uint8_t *name)
+{
+	struct kona_realm *realm;
+
+	LIST_FOREACH (realm, &fabric->realms, link)
+		if (!memcmp(realm->name, name, sizeof(realm->name)))
+			return realm;
+	return NULL;
+}
+
+/* Frees those whose threads have ended; with `waits`, all of them. */
+static void reap(struct kona_node_fabric *fabric, bool waits)
+{
+	struct kona_realm *realm = LIST_FIRST(&fabric->ending), *next;
+
+	for (; realm; realm = next) {
+		next = LIST_NEXT(realm, link);
+		if (waits ? pthread_join(realm->thread, NULL)
+			  : pthread_tryjoin_np(realm->thread, NULL))
+			continue;
+		fabric->ops->close(realm->ofi);
+		LIST_REMOVE(realm, link);
+		free(realm);
+	}
+}
+
+int kona_realm_enter(struct kona_node_fabric *fabric, const uint8_t name[KONA_DATA_REALM_BYTES],
+		     struct kona_realm **ret_realm)
+{
+	struct kona_realm *realm = find_realm(fabric, name);
+	int rc;
+
+	reap(fabric, false);
+	if (!realm) {
+		realm = calloc(1, sizeof(*realm));
+		if (!realm)
+			return -ENOMEM;
+		realm->fabric = fabric;
+		memcpy(realm->name, name, sizeof(realm->name));
+		rc = open_realm(fabric, realm);
+		if (rc) {
+			free(realm);
+			return rc;
+		}
+		LIST_INSERT_HEAD(&fabric->realms, realm, link);
+	}
+	realm->users++;
+	*ret_realm = realm;
+	return 0;
+}
+
+void kona_realm_leave(struct kona_realm *realm)
+{
+	if (--realm->users)
+		return;
+	kona_store_relaxed(&realm->stop, true); /* relaxed: as above */
+	LIST_REMOVE(realm, link);
+	LIST_INSERT_HEAD(&realm->fabric->ending, realm, link);
+}
+
+/* --- start and end -----------------------------------------------------------------------------*/
 
 int kona_node_fabric_open(struct kona_node_fabric *fabric, const char *path, const char *provider,
 			  const char *node, char *ret_why, size_t why_bytes)
@@ -72,7 +125,11 @@ int kona_node_fabric_open(struct kona_node_fabric *fabric, const char *path, con
 
 	*fabric = (struct kona_node_fabric){.ops = NULL};
 	snprintf(fabric->provider, sizeof(fabric->provider), "%s", provider);
-	rc = load(fabric, path, ret_why, why_bytes);
+	LIST_INIT(&fabric->realms);
+	LIST_INIT(&fabric->ending);
+	rc = kona_ofi_set_limits();
+	if (!rc)
+		rc = kona_ofi_load(path, &fabric->ops, ret_why, why_bytes);
 	if (rc)
 		return rc;
 	rc = fabric->ops->probe(provider);
@@ -82,23 +139,16 @@ int kona_node_fabric_open(struct kona_node_fabric *fabric, const char *path, con
 				       : "libfabric finds no device for it on this host");
 		return rc;
 	}
-	rc = open_endpoint(fabric, node);
-	if (rc) {
+	rc = fabric->ops->open(fabric->provider, node, true, &fabric->ofi);
+	if (rc)
 		snprintf(ret_why, why_bytes, "no endpoint at %s: %s", node,
 			 rc == -ENODEV ? "no device has this address" : strerror(-rc));
-		return rc;
-	}
-	rc = start_thread(fabric);
-	if (rc) {
-		close_endpoint(fabric);
-		snprintf(ret_why, why_bytes, "%s", strerror(-rc));
-	}
 	return rc;
 }
 
 void kona_node_fabric_close(struct kona_node_fabric *fabric)
 {
-	kona_store_relaxed(&fabric->stop, true); /* relaxed: as above */
-	pthread_join(fabric->thread, NULL);
-	close_endpoint(fabric);
+	reap(fabric, true);
+	fabric->ops->close(fabric->ofi);
+	fabric->ofi = NULL;
 }

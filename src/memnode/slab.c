@@ -52,8 +52,8 @@ static void clear(const struct kona_slab *slab, uint64_t offset_bytes, uint64_t 
 	bool anonymous = slab->backing.descriptor < 0;
 
 	/* What a device reads by itself keeps its pages: others in their place it would not see. */
-	if (slab->region.handle || madvise(slab->memory + offset_bytes, size_bytes,
-					   anonymous ? MADV_DONTNEED : MADV_REMOVE))
+	if (slab->realm || madvise(slab->memory + offset_bytes, size_bytes,
+				   anonymous ? MADV_DONTNEED : MADV_REMOVE))
 		memset(slab->memory + offset_bytes, 0, size_bytes);
 }
 
@@ -124,9 +124,11 @@ static int give_memory(struct kona_slabs *slabs, struct kona_slab *slab, bool jo
 	return 0;
 }
 
-int kona_slab_expose(struct kona_slabs *slabs, struct kona_slab *slab)
+int kona_slab_expose(struct kona_slabs *slabs, struct kona_slab *slab,
+		     const uint8_t realm[KONA_DATA_REALM_BYTES])
 {
 	struct kona_node_fabric *fabric = slabs->fabric;
+	int rc;
 
 	if (!fabric)
 		return -EOPNOTSUPP;
@@ -136,16 +138,27 @@ int kona_slab_expose(struct kona_slabs *slabs, struct kona_slab *slab)
 		return -ESTALE;
 	if (slab->newer)
 		return -EAGAIN;
-	if (slab->region.handle)
-		return 0;
-	return fabric->ops->expose(fabric->ofi, slab->memory, slab->bytes, true, &slab->region);
+	if (slab->realm)
+		return memcmp(slab->realm->name, realm, KONA_DATA_REALM_BYTES) ? -EACCES : 0;
+	rc = kona_realm_enter(fabric, realm, &slab->realm);
+	if (rc)
+		return rc;
+	rc = fabric->ops->expose(slab->realm->ofi, slab->memory, slab->bytes, true, &slab->region);
+	if (rc) {
+		kona_realm_leave(slab->realm);
+		slab->realm = NULL;
+	}
+	return rc;
 }
 
 /* Takes it out of the table. */
 static void forget(struct kona_slabs *slabs, struct kona_slab *slab)
 {
-	if (slab->region.handle)
-		slabs->fabric->ops->hide(&slab->region);
+	if (slab->realm) {
+		slab->realm->fabric->ops->hide(&slab->region);
+		kona_realm_leave(slab->realm);
+		slab->realm = NULL;
+	}
 	LIST_REMOVE(slab, link);
 	slabs->count--;
 	slab->dead = true;

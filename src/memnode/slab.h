@@ -35,6 +35,7 @@ struct kona_slab {
 	uint64_t at_bytes;	    /* the slab's place in it */
 	const char *device; /* lent; where a device is mapped, for it cannot be read; or NULL */
 	struct kona_ofi_region region; /* of memory, once its program reads it by itself */
+	struct kona_realm *realm;      /* of the region */
 	uint64_t *present;	       /* a bit per page that was ever written. Owned */
 	uint64_t *newer;    /* joined: a mask per page of what logs brought. Owned; or NULL */
 	unsigned int users; /* handles of connections, and the copier */
@@ -84,10 +85,11 @@ KONA_MUST_CHECK int kona_slab_discard(struct kona_slab *slab,
 				      const struct kona_data_discard *discard);
 
 /*
- * Lets the network read the slab. -EOPNOTSUPP: there is none; -EAGAIN: it is being copied; -EINVAL:
- * a tenant's; -ENOMEM, ...: the device's limits.
+ * Lets the network read the slab, in this realm. -EOPNOTSUPP: there is none; -EAGAIN: it is being
+ * copied; -EINVAL: a tenant's; -EACCES: it is in another realm; -ENOMEM, ...: the device's limits.
  */
-KONA_MUST_CHECK int kona_slab_expose(struct kona_slabs *slabs, struct kona_slab *slab);
+KONA_MUST_CHECK int kona_slab_expose(struct kona_slabs *slabs, struct kona_slab *slab,
+				     const uint8_t realm[KONA_DATA_REALM_BYTES]);
 
 /* Where the page's bytes are; zeros when it was never written. Not for a tenant's slab. */
 const char *kona_slab_page(const struct kona_slab *slab, uint64_t page);

@@ -251,11 +251,13 @@ static void run_fabric(void *fabric)
 static void open_fabric(struct tenancy *made)
 {
 	pid_t tid;
+	int rc;
 
 	if (!config.fabric[0])
 		return;
-	if (kona_fabric_init(&made->fabric, config.fabric_path, config.fabric))
-		fail("--fabric", strerror(ENOMEM));
+	rc = kona_fabric_init(&made->fabric, config.fabric_path, config.fabric);
+	if (rc)
+		fail("--fabric", strerror(-rc));
 	if (kona_os_thread("kona-fabric", run_fabric, &made->fabric, true, &tid))
 		fail("--fabric", "its thread cannot start");
 	if (kona_fabric_wait_ready(&made->fabric))

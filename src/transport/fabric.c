@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -352,6 +353,8 @@ int kona_fabric_init(struct kona_fabric *fabric, const char *path, const char *p
 	memset(fabric, 0, sizeof(*fabric));
 	snprintf(fabric->path, sizeof(fabric->path), "%s", path);
 	snprintf(fabric->provider, sizeof(fabric->provider), "%s", provider);
+	if (getrandom(fabric->realm, sizeof(fabric->realm), 0) != sizeof(fabric->realm))
+		return -EIO;
 	fabric->memory =
 		mmap(NULL, MEMORY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (fabric->memory == MAP_FAILED)

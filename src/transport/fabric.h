@@ -24,7 +24,7 @@ enum {
 	KONA_FABRIC_REQUESTS = 8,
 	KONA_FABRIC_MOST_PIECES = 64,
 	KONA_FABRIC_MOST_BYTES = 256 << 10, /* of one request */
-	KONA_FABRIC_NO_PEER = -1,
+	KONA_FABRIC_REALM_BYTES = 16,
 };
 
 enum kona_fabric_state {
@@ -59,10 +59,11 @@ struct kona_fabric_request {
 struct kona_fabric {
 	const struct kona_ofi_ops *ops; /* the thread's, as are the next three */
 	struct kona_ofi *ofi;
-	struct kona_ofi_region region;	    /* of memory */
-	char path[256], why[160];	    /* of the library; what is wrong */
-	char provider[KONA_OFI_NAME_BYTES]; /* Immutable after start */
-	char *memory;			    /* of all requests. Immutable after start. Owned */
+	struct kona_ofi_region region;		/* of memory */
+	char path[256], why[160];		/* of the library; what is wrong */
+	char provider[KONA_OFI_NAME_BYTES];	/* Immutable after start, as are the next two */
+	uint8_t realm[KONA_FABRIC_REALM_BYTES]; /* what nodes tell us from others by */
+	char *memory;				/* of all requests. Owned */
 	uint32_t bell;	   /* Atomic, edge FA-2: rung for each new request; a futex */
 	uint32_t sleeps;   /* Atomic, edge FA-4: the thread does, or is about to */
 	uint32_t ready;	   /* Atomic, edge FA-3: 1 the thread works, 2 it cannot, 3 it has ended */
@@ -72,7 +73,7 @@ struct kona_fabric {
 };
 
 /*
- * Sets it up for this library and provider, and begins nothing. -ENOMEM.
+ * Sets it up for this library and provider, and begins nothing. -ENOMEM, -EIO.
  */
 KONA_MUST_CHECK int kona_fabric_init(struct kona_fabric *fabric, const char *path,
 				     const char *provider);

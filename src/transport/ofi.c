@@ -132,22 +132,39 @@ static int open_endpoint(struct kona_ofi *ofi, bool serves)
 	return rc;
 }
 
-static int open_ofi(const char *provider, const char *node, bool serves, struct kona_ofi **ret_ofi)
+/* With this device, which is taken over. */
+static int open_with(struct fi_info *info, bool serves, struct kona_ofi **ret_ofi)
 {
 	struct kona_ofi *ofi = calloc(1, sizeof(*ofi));
 	int rc;
 
-	if (!ofi)
+	if (!ofi) {
+		fi_freeinfo(info);
 		return -ENOMEM;
-	rc = find(provider, node, serves, &ofi->info);
-	if (!rc)
-		rc = open_endpoint(ofi, serves);
+	}
+	ofi->info = info;
+	rc = open_endpoint(ofi, serves);
 	if (rc) {
 		close_all(ofi);
 		return rc;
 	}
 	*ret_ofi = ofi;
 	return 0;
+}
+
+static int open_ofi(const char *provider, const char *node, bool serves, struct kona_ofi **ret_ofi)
+{
+	struct fi_info *info;
+	int rc = find(provider, node, serves, &info);
+
+	return rc ? rc : open_with(info, serves, ret_ofi);
+}
+
+static int open_another(const struct kona_ofi *like, struct kona_ofi **ret_ofi)
+{
+	struct fi_info *info = fi_dupinfo(like->info);
+
+	return info ? open_with(info, true, ret_ofi) : -ENOMEM;
 }
 
 static int name(struct kona_ofi *ofi, void *ret_address, size_t *bytes)
@@ -251,6 +268,7 @@ KONA_PUBLIC const struct kona_ofi_ops kona_ofi_ops = {
 	.version = KONA_OFI_VERSION,
 	.probe = probe,
 	.open = open_ofi,
+	.another = open_another,
 	.name = name,
 	.expose = expose,
 	.hide = hide,

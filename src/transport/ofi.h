@@ -2,11 +2,12 @@
 /*
  * What libkona-ofi.so offers to kona-memd and libkona, neither of which is linked with libfabric.
  *
- *   memd:     load -> open(serves) -> name, expose() each slab, wait() in a thread
+ *   memd:     load -> open(serves) -> another() for each program: name, expose() each of its slabs,
+ *             wait() in a thread
  *   libkona:  load -> probe -> open -> peer, read, poll, all in a thread of its own
  *
- * One endpoint for datagrams that are reliable (FI_EP_RDM), and one-sided reads. Functions return 0
- * or -errno. Those of a serving endpoint may be called from several threads, others from one.
+ * Endpoints for datagrams that are reliable (FI_EP_RDM), and one-sided reads. Functions return 0 or
+ * -errno. Those of a serving endpoint may be called from several threads, others from one.
  */
 #ifndef KONA_TRANSPORT_OFI_H
 #define KONA_TRANSPORT_OFI_H
@@ -20,7 +21,7 @@
 #define KONA_OFI_LIBRARY "libkona-ofi.so"
 
 enum {
-	KONA_OFI_VERSION = 1,
+	KONA_OFI_VERSION = 2,
 	KONA_OFI_NAME_BYTES = 16,
 	KONA_OFI_ADDRESS_BYTES = 64,
 };
@@ -43,6 +44,11 @@ struct kona_ofi_ops {
 	int (*probe)(const char *provider);
 	/* node: the address to serve at, in numbers; NULL: any. -ENODEV: no device has it. */
 	int (*open)(const char *provider, const char *node, bool serves, struct kona_ofi **ret_ofi);
+	/*
+	 * A serving endpoint as `like` is one, at another port, in a protection domain of its own:
+	 * whoever talks to the one cannot use keys of the other.
+	 */
+	int (*another)(const struct kona_ofi *like, struct kona_ofi **ret_ofi);
 	/* The endpoint's address, for peers. */
 	int (*name)(struct kona_ofi *ofi, void *ret_address, size_t *bytes);
 	/* remote: for peers to read; else for our own reads to store at. */
@@ -65,6 +71,12 @@ struct kona_ofi_ops {
 
 /* The one symbol of the library. */
 extern const struct kona_ofi_ops kona_ofi_ops;
+
+/*
+ * Sets libfabric's own limits in the environment, unless people have: what is loaded later heeds
+ * them. -ENOMEM.
+ */
+KONA_MUST_CHECK int kona_ofi_set_limits(void);
 
 /*
  * Loads the library, whose absence is -ENOENT, with what the loader says about it in ret_why. Puts

@@ -26,6 +26,7 @@ enum {
 
 static_assert((int)KONA_OFI_ADDRESS_BYTES == (int)KONA_DATA_ADDRESS_BYTES,
 	      "addresses pass through");
+static_assert((int)KONA_FABRIC_REALM_BYTES == (int)KONA_DATA_REALM_BYTES, "as above");
 static_assert((int)KONA_OFI_NAME_BYTES == (int)KONA_DATA_PROVIDER_BYTES, "names pass through");
 
 /* Where a piece was found. */
@@ -70,6 +71,12 @@ static bool stayed(struct kona_pool *pool, unsigned int node, const struct place
 
 /* --- asking ------------------------------------------------------------------------------------*/
 
+static void set_way(struct kona_pool *pool, unsigned int node, enum kona_pool_way way)
+{
+	kona_store_release(&pool->nodes[node].way, way); /* PL-3: release */
+}
+
+/* A node that refuses, but for the slab's sake, is not asked again. */
 static int ask(struct kona_pool *pool, unsigned int node, uint32_t slab,
 	       struct kona_data_exposed *ret_exposed)
 {
@@ -79,18 +86,15 @@ static int ask(struct kona_pool *pool, unsigned int node, uint32_t slab,
 	int rc;
 
 	memcpy(expose.provider, pool->fabric->provider, sizeof(expose.provider));
+	memcpy(expose.realm, pool->fabric->realm, sizeof(expose.realm));
 	rc = kona_pool_ensure_open(pool, slab, node, link, deadline_ns);
 	if (!rc)
 		rc = kona_link_expose(link, &expose, ret_exposed, deadline_ns);
-	if (rc == -EREMOTEIO)
-		rc = link->status;
+	if (rc == -EREMOTEIO && kona_link_is_open(link, slab) && link->status != -EAGAIN &&
+	    link->status != -ESTALE)
+		set_way(pool, node, KONA_POOL_WAY_CLOSED);
 	pthread_mutex_unlock(&link->lock);
 	return rc;
-}
-
-static void set_way(struct kona_pool *pool, unsigned int node, enum kona_pool_way way)
-{
-	kona_store_release(&pool->nodes[node].way, way); /* PL-3: release */
 }
 
 /* Opens the way to the node, which the first answer of it shows. */
@@ -115,11 +119,8 @@ static int learn(struct kona_pool *pool, unsigned int node, const struct place *
 	struct kona_data_exposed exposed;
 	int rc = ask(pool, node, place->slab, &exposed);
 
-	/* A link that broke tells the next read by a link. */
-	if (rc == -EOPNOTSUPP || rc == -ENOMEM || rc == -ENOSPC)
-		set_way(pool, node, KONA_POOL_WAY_CLOSED);
 	if (rc)
-		return rc;
+		return rc; /* a link that broke tells the next read by a link */
 	rc = open_way(pool, node, &exposed, deadline_ns);
 	if (rc)
 		return rc;

@@ -17,13 +17,12 @@
  *   <--------------------------- FAILED  instead of OPENED, DATA or ACK: an errno (Linux) for that
  *                                       tag; the connection goes on. After -EPROTO it is closed
  *
- *
- *   EXPOSE, handle, provider ---------> registers the slab with its RDMA device
+ *   EXPOSE, handle, provider, realm --> registers the slab with its RDMA device
  *   <---------------------------- EXPOSED  where the client may read it by itself, and the key
  *
  * Such reads go past the server: they are let in by the key, until the slab is dropped, and see
- * what was acknowledged. Refused: -EOPNOTSUPP, the node has no such device; -EAGAIN, it is being
- * copied.
+ * what was acknowledged. The key is good at the realm's own endpoint alone. Refused: -EOPNOTSUPP,
+ * the node has no such device; -EAGAIN, it is being copied; -EACCES, it is in another realm.
  *
  * A handle is the client's own small number for a slab on this connection. Requests may name only
  * slabs that were opened on the same connection, which is what the capability is for.
@@ -75,6 +74,7 @@ enum {
 	KONA_DATA_CAPABILITY_BYTES = 16,
 	KONA_DATA_PROVIDER_BYTES = 16,
 	KONA_DATA_ADDRESS_BYTES = 64,
+	KONA_DATA_REALM_BYTES = 16,
 };
 
 /* A slab is a power of two between these. */
@@ -123,13 +123,14 @@ struct kona_data_expose {
 	uint32_t handle;
 	uint32_t reserved;			 /* 0 */
 	char provider[KONA_DATA_PROVIDER_BYTES]; /* NUL-terminated */
+	uint8_t realm[KONA_DATA_REALM_BYTES];	 /* of this program, and random */
 };
 
 struct kona_data_exposed {
 	uint64_t base, key;
 	uint32_t address_bytes;
 	uint32_t reserved;
-	uint8_t address[KONA_DATA_ADDRESS_BYTES]; /* of the node's endpoint */
+	uint8_t address[KONA_DATA_ADDRESS_BYTES]; /* of the realm's endpoint at the node */
 };
 
 struct kona_data_failed {
@@ -143,7 +144,7 @@ static_assert(sizeof(struct kona_data_open) == 56, "wire layout");
 static_assert(offsetof(struct kona_data_open, capability) == 40, "wire layout");
 static_assert(sizeof(struct kona_data_piece) == 16, "wire layout");
 static_assert(sizeof(struct kona_data_discard) == 32, "wire layout");
-static_assert(sizeof(struct kona_data_expose) == 24, "wire layout");
+static_assert(sizeof(struct kona_data_expose) == 40, "wire layout");
 static_assert(sizeof(struct kona_data_exposed) == 88, "wire layout");
 static_assert(sizeof(struct kona_data_failed) == 8, "wire layout");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "wire structs are used as they are");

@@ -659,10 +659,20 @@ static struct kona_fabric_piece remember(char *buffer)
 	};
 }
 
+static uint64_t in_a_while_ns(void)
+{
+	return kona_now_ns() + UINT64_C(3000000000);
+}
+
 static int read_past_the_node(const struct kona_fabric_piece *piece)
 {
-	return kona_fabric_read(&fabric, pool.nodes[0].peer, piece, 1,
-				kona_now_ns() + UINT64_C(3000000000));
+	return kona_fabric_read(&fabric, pool.nodes[0].peer, piece, 1, in_a_while_ns());
+}
+
+static void expect_zeros(const char page[KONA_PAGE_BYTES])
+{
+	for (size_t i = 0; i < KONA_PAGE_BYTES; i++)
+		assert_int_equal(page[i], 0);
 }
 
 static void a_key_opens_its_slab_alone(void **state)
@@ -678,8 +688,7 @@ static void a_key_opens_its_slab_alone(void **state)
 	piece.from += SLAB_BYTES; /* behind its end */
 	memset(page, 0, sizeof(page));
 	assert_int_not_equal(read_past_the_node(&piece), 0);
-	for (size_t i = 0; i < sizeof(page); i++)
-		assert_int_equal(page[i], 0);
+	expect_zeros(page);
 }
 
 static void a_key_ends_with_its_slab(void **state)
@@ -694,8 +703,7 @@ static void a_key_ends_with_its_slab(void **state)
 	kona_slab_drop(&nodes[0].server.slabs, slab_id(0));
 	pthread_mutex_unlock(&nodes[0].server.lock);
 	assert_int_not_equal(read_past_the_node(&piece), 0);
-	for (size_t i = 0; i < sizeof(page); i++)
-		assert_int_equal(page[i], 0);
+	expect_zeros(page);
 }
 
 static void a_key_is_not_guessed(void **state)
@@ -708,6 +716,64 @@ static void a_key_is_not_guessed(void **state)
 	piece = remember(page);
 	piece.key ^= 0x40;
 	assert_int_not_equal(read_past_the_node(&piece), 0);
+}
+
+/* Opens a slab at node 0, and asks for its key in this realm. The refusal; or 0. */
+static int expose_to(struct kona_link *link, uint64_t slab, uint32_t handle, const uint8_t *realm,
+		     struct kona_data_exposed *ret_exposed)
+{
+	struct kona_data_open open = {.handle = handle,
+				      .flags = KONA_DATA_CREATE,
+				      .slab = slab,
+				      .generation = 1,
+				      .slab_bytes = SLAB_BYTES};
+	struct kona_data_expose expose = {.handle = handle};
+	int rc;
+
+	assert_int_equal(kona_capability_make(data_node_secret, slab, 1, open.capability), 0);
+	assert_int_equal(kona_link_open(link, &open, in_a_while_ns()), 0);
+	strcpy(expose.provider, provider);
+	memcpy(expose.realm, realm, sizeof(expose.realm));
+	rc = kona_link_expose(link, &expose, ret_exposed, in_a_while_ns());
+	return rc == -EREMOTEIO ? link->status : rc;
+}
+
+/* One that has guessed right still has no use for it: it talks to an endpoint of its own. */
+static void a_key_is_of_its_realm(void **state)
+{
+	static struct kona_fabric other;
+	char page[KONA_PAGE_BYTES] = "something";
+	struct kona_fabric_piece guessed, own = {.buffer = page, .size_bytes = sizeof(page)};
+	struct kona_data_exposed exposed;
+	struct kona_link link;
+	uint64_t opened = 0, peer;
+	pthread_t thread;
+
+	grant_all(1, false);
+	use(5);
+	guessed = remember(page);
+	assert_int_equal(kona_fabric_init(&other, library, provider), 0);
+	pthread_create(&thread, NULL, run_fabric, &other);
+	assert_int_equal(kona_fabric_wait_ready(&other), 0);
+	kona_link_init(&link, data_node_dial(&nodes[0]), &opened);
+
+	assert_int_equal(expose_to(&link, slab_id(77), 0, other.realm, &exposed), 0);
+	assert_int_equal(kona_fabric_add_peer(&other, exposed.address, exposed.address_bytes,
+					      in_a_while_ns(), &peer),
+			 0);
+	own.from = exposed.base;
+	own.key = exposed.key;
+	assert_int_equal(kona_fabric_read(&other, peer, &own, 1, in_a_while_ns()), 0);
+	expect_zeros(page);
+	assert_int_not_equal(kona_fabric_read(&other, peer, &guessed, 1, in_a_while_ns()), 0);
+	expect_zeros(page);
+	assert_int_equal(expose_to(&link, slab_id(0), 1, other.realm, &exposed), -EACCES);
+
+	kona_fabric_stop(&other);
+	pthread_join(thread, NULL);
+	close(link.socket);
+	kona_link_destroy(&link);
+	read_all();
 }
 
 /* Its slabs are read by links, and nothing is wrong with it. */
@@ -794,6 +860,7 @@ static int run_fabric_tests(char **argv)
 		cmocka_unit_test_setup_teardown(a_key_opens_its_slab_alone, bring_up, take_down),
 		cmocka_unit_test_setup_teardown(a_key_ends_with_its_slab, bring_up, take_down),
 		cmocka_unit_test_setup_teardown(a_key_is_not_guessed, bring_up, take_down),
+		cmocka_unit_test_setup_teardown(a_key_is_of_its_realm, bring_up, take_down),
 		cmocka_unit_test_setup_teardown(a_node_without_a_device, bring_up, take_down),
 		cmocka_unit_test_setup_teardown(a_device_that_fails, bring_up, take_down),
 		cmocka_unit_test_setup_teardown(a_library_that_hangs, bring_up, take_down),
