@@ -143,6 +143,9 @@ KONA_PUBLIC int sigaction(int signal, const struct sigaction *action, struct sig
 	return 0;
 }
 
+/* What siginterrupt() told signal(). Not guarded: nor is libc's. */
+static sigset_t interrupting;
+
 static sighandler_t install(int signal, sighandler_t handler, int flags)
 {
 	struct sigaction action = {.sa_handler = handler, .sa_flags = flags}, old;
@@ -154,7 +157,20 @@ static sighandler_t install(int signal, sighandler_t handler, int flags)
 
 KONA_PUBLIC sighandler_t signal(int number, sighandler_t handler)
 {
-	return install(number, handler, SA_RESTART);
+	return install(number, handler, sigismember(&interrupting, number) == 1 ? 0 : SA_RESTART);
+}
+
+/* Its names in other standards; the header declares the first of them to none that are in use. */
+sighandler_t bsd_signal(int number, sighandler_t handler);
+
+KONA_PUBLIC sighandler_t bsd_signal(int number, sighandler_t handler)
+{
+	return signal(number, handler);
+}
+
+KONA_PUBLIC sighandler_t ssignal(int number, sighandler_t handler)
+{
+	return signal(number, handler);
 }
 
 KONA_PUBLIC sighandler_t sysv_signal(int number, sighandler_t handler)
@@ -166,4 +182,33 @@ KONA_PUBLIC sighandler_t sysv_signal(int number, sighandler_t handler)
 KONA_PUBLIC sighandler_t __sysv_signal(int number, sighandler_t handler)
 {
 	return sysv_signal(number, handler);
+}
+
+KONA_PUBLIC int siginterrupt(int number, int interrupts)
+{
+	struct sigaction action;
+
+	if (sigaction(number, NULL, &action))
+		return -1;
+	if (interrupts) {
+		sigaddset(&interrupting, number);
+		action.sa_flags &= ~SA_RESTART;
+	} else {
+		sigdelset(&interrupting, number);
+		action.sa_flags |= SA_RESTART;
+	}
+	return sigaction(number, &action, NULL);
+}
+
+KONA_PUBLIC sighandler_t sigset(int number, sighandler_t handler)
+{
+	struct sigaction action = {.sa_handler = handler}, old;
+	sigset_t one, before;
+	int holds = handler == SIG_HOLD;
+
+	sigemptyset(&one);
+	if (sigaddset(&one, number) || sigaction(number, holds ? NULL : &action, &old) ||
+	    sigprocmask(holds ? SIG_BLOCK : SIG_UNBLOCK, &one, &before))
+		return SIG_ERR;
+	return sigismember(&before, number) ? SIG_HOLD : old.sa_handler;
 }

@@ -311,12 +311,66 @@ static void masks(void)
 	CHECK(!munmap(theirs, size) && !munmap(memory, size));
 }
 
+/* --- handlers that are installed as of old -----------------------------------------------------*/
+
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* so they are; programs use them */
+
+sighandler_t bsd_signal(int number, sighandler_t handler); /* hidden by later standards */
+
+static int restarts(int number)
+{
+	struct sigaction told;
+
+	CHECK(!sigaction(number, NULL, &told));
+	return !!(told.sa_flags & SA_RESTART);
+}
+
+/* The handler's guards are to leave the slot alone that get() has set. */
+static void by(const char *name, sighandler_t (*install)(int, sighandler_t), const char *memory)
+{
+	int until = handled + 10, kept = 0;
+	uintptr_t slot;
+
+	CHECK(install(SIGALRM, on_signal) == SIG_DFL);
+	while (handled < until) {
+		get(memory + next_page((uint64_t)handled) * PAGE);
+		slot = kona_guard_self.slots[0];
+		CHECK(!raise(SIGALRM));
+		kept += kona_guard_self.slots[0] == slot;
+	}
+	printf("  %s: restarts %d, slot kept %d, was %d\n", name, restarts(SIGALRM), kept,
+	       install(SIGALRM, SIG_IGN) == on_signal);
+	CHECK(install(SIGALRM, SIG_DFL) == SIG_IGN);
+}
+
+static void old_ways(void)
+{
+	char *memory = map_anonymous(size);
+
+	handled = 0;
+	put_pages(memory, size, 7);
+	theirs = map_anonymous(size);
+	by("bsd_signal", bsd_signal, memory);
+	by("ssignal", ssignal, memory);
+	by("sigset", sigset, memory);
+	CHECK(sigset(SIGALRM, on_signal) == SIG_DFL && sigset(SIGALRM, SIG_HOLD) == on_signal);
+	CHECK(sigset(SIGALRM, SIG_HOLD) == SIG_HOLD && sigset(SIGALRM, on_signal) == SIG_HOLD);
+	CHECK(!siginterrupt(SIGALRM, 0));
+	printf("  restarts %d,", restarts(SIGALRM));
+	CHECK(!siginterrupt(SIGALRM, 1) && signal(SIGALRM, on_signal) == on_signal);
+	printf(" %d,", restarts(SIGALRM));
+	CHECK(!siginterrupt(SIGALRM, 0) && signal(SIGALRM, SIG_DFL) == on_signal);
+	printf(" %d; wrong: %d\n", restarts(SIGALRM), sigset(NSIG, SIG_IGN) == SIG_ERR);
+	CHECK(!munmap(theirs, size) && !munmap(memory, size));
+}
+
 int main(int argc, char **argv)
 {
 	static const struct section sections[] = {
-		{"alarms", alarms}, {"within", within},
-		{"leaps", leaps},   {"on-far-stack", on_far_stack},
-		{"once", once},	    {"masks", masks}};
+		{"alarms", alarms},    {"within", within},
+		{"leaps", leaps},      {"on-far-stack", on_far_stack},
+		{"once", once},	       {"masks", masks},
+		{"old-ways", old_ways}};
 
 	RUN_SECTIONS(sections, argc > 1 ? argv[1] : NULL);
 	return 0;
