@@ -2,7 +2,8 @@
 //
 // The kernels of bench/cc-kernels: small programs of well-known kinds, whose data is on the heap.
 // For each line of its input one runs, and prints the processor time that it took in milliseconds and a
-// sum that must not depend on the compiler. Compiled by clang++ and by kona-c++.
+// sum that must not depend on the compiler. Compiled by clang++ and by kona-c++, and linked with zlib and
+// lz4, compiled the same way.
 //
 // usage: cc-kernels KERNEL
 #include <algorithm>
@@ -12,6 +13,9 @@
 #include <cstring>
 #include <ctime>
 #include <vector>
+
+#include <lz4.h>
+#include <zlib.h>
 
 #define APART __attribute__((noinline))
 
@@ -161,90 +165,6 @@ APART uint64_t table_find(const Table *t, uint64_t key)
 	return 0;
 }
 
-// An LZ77 codec in the manner of LZ4: greedy matches by a hash of four bytes, byte-aligned output.
-uint32_t read32(const uint8_t *p)
-{
-	uint32_t x;
-	memcpy(&x, p, 4);
-	return x;
-}
-
-APART size_t lz_compress(const uint8_t *in, size_t size, uint8_t *out, uint32_t *heads)
-{
-	const uint8_t *p = in, *start = in, *end = in + size - 16;
-	uint8_t *o = out;
-	memset(heads, 0, 65536 * sizeof(*heads));
-	while (p < end) {
-		uint32_t h = read32(p) * 2654435761u >> 16;
-		const uint8_t *match = in + heads[h];
-		heads[h] = uint32_t(p - in);
-		if (match >= p || p - match > 65535 || read32(match) != read32(p)) {
-			p++;
-			continue;
-		}
-		size_t length = 4;
-		while (p + length < end && p[length] == match[length] && length < 250)
-			length++;
-		size_t literals = size_t(p - start);
-		while (literals >= 255) {
-			*o++ = 255;
-			memcpy(o, start, 254);
-			o += 254;
-			start += 254;
-			literals -= 254;
-			*o++ = 0;
-		}
-		*o++ = uint8_t(literals);
-		for (size_t i = 0; i < literals; i++)
-			*o++ = start[i];
-		*o++ = uint8_t(length);
-		uint16_t distance = uint16_t(p - match);
-		memcpy(o, &distance, 2);
-		o += 2;
-		p += length;
-		start = p;
-	}
-	size_t rest = size_t(in + size - start);
-	*o++ = 254;
-	memcpy(o, &rest, sizeof(rest));
-	memcpy(o + sizeof(rest), start, rest);
-	return size_t(o - out) + sizeof(rest) + rest;
-}
-
-APART size_t lz_decompress(const uint8_t *p, uint8_t *out)
-{
-	uint8_t *o = out;
-	for (;;) {
-		size_t literals = *p++;
-		if (literals == 254) {
-			size_t rest;
-			memcpy(&rest, p, sizeof(rest));
-			memcpy(o, p + sizeof(rest), rest);
-			return size_t(o - out) + rest;
-		}
-		if (literals == 255)
-			literals = 254;
-		for (size_t i = 0; i < literals; i += 8) // may write a little more; it is overwritten
-			memcpy(o + i, p + i, 8);
-		o += literals;
-		p += literals;
-		size_t length = *p++;
-		if (!length)
-			continue;
-		uint16_t distance;
-		memcpy(&distance, p, 2);
-		p += 2;
-		const uint8_t *match = o - distance;
-		if (distance >= 8)
-			for (size_t i = 0; i < length; i += 8)
-				memcpy(o + i, match + i, 8);
-		else
-			for (size_t i = 0; i < length; i++)
-				o[i] = match[i];
-		o += length;
-	}
-}
-
 struct Graph {
 	std::vector<uint32_t> offsets, sources, degrees;
 	std::vector<double> rank, next;
@@ -267,9 +187,11 @@ APART double page_rank(Graph &g)
 
 Graph graph;
 Table table;
-uint8_t *text, *packed, *unpacked;
-uint32_t *heads;
-size_t text_bytes = 16 << 20;
+
+constexpr size_t TEXT_BYTES = 16 << 20, PACKED_BYTES = 2 * TEXT_BYTES;
+constexpr size_t ZLIB_BYTES = TEXT_BYTES / 4; // it is slower
+char *text, *packed, *unpacked;
+size_t packed_bytes;
 
 void prepare_words()
 {
@@ -298,21 +220,21 @@ void prepare_links()
 	}
 }
 
+// Half of it words that came before, not far away, half of it new ones.
 void prepare_text()
 {
-	text = heap<uint8_t>(text_bytes);
-	packed = heap<uint8_t>(text_bytes * 2);
-	unpacked = heap<uint8_t>(text_bytes + 64);
-	heads = heap<uint32_t>(65536);
-	for (size_t i = 0; i < text_bytes;) {
+	text = heap<char>(TEXT_BYTES);
+	packed = heap<char>(PACKED_BYTES);
+	unpacked = heap<char>(TEXT_BYTES);
+	for (size_t i = 0; i < TEXT_BYTES;) {
 		uint64_t r = next_random();
 		if (i > 100000 && r % 4) {
 			size_t from = i - 1 - (r >> 8) % 60000, length = 4 + (r >> 40) % 40;
-			for (size_t k = 0; k < length && i < text_bytes; k++)
+			for (size_t k = 0; k < length && i < TEXT_BYTES; k++)
 				text[i++] = text[from + k];
 		} else {
-			for (int k = 0; k < 12 && i < text_bytes; k++)
-				text[i++] = uint8_t('a' + next_random() % 20);
+			for (int k = 0; k < 12 && i < TEXT_BYTES; k++)
+				text[i++] = char('a' + next_random() % 20);
 		}
 	}
 }
@@ -363,17 +285,48 @@ uint64_t run_sort()
 	return words[n / 3];
 }
 
-uint64_t run_compress()
+uint64_t pack_by_zlib()
 {
-	return lz_compress(text, text_bytes, packed, heads);
+	uLongf size = PACKED_BYTES;
+	if (compress2(reinterpret_cast<Bytef *>(packed), &size, reinterpret_cast<Bytef *>(text),
+		      ZLIB_BYTES, Z_DEFAULT_COMPRESSION) != Z_OK)
+		abort();
+	return packed_bytes = size;
 }
 
-uint64_t run_decompress()
+uint64_t unpack_by_zlib()
 {
-	size_t n = lz_decompress(packed, unpacked);
-	if (n != text_bytes || memcmp(text, unpacked, n))
+	uLongf size = TEXT_BYTES;
+	if (uncompress(reinterpret_cast<Bytef *>(unpacked), &size,
+		       reinterpret_cast<Bytef *>(packed), packed_bytes) != Z_OK ||
+	    size != ZLIB_BYTES)
 		abort();
-	return n;
+	return size;
+}
+
+uint64_t pack_by_lz4()
+{
+	int size = LZ4_compress_default(text, packed, int(TEXT_BYTES), int(PACKED_BYTES));
+	if (size <= 0)
+		abort();
+	return packed_bytes = size_t(size);
+}
+
+uint64_t unpack_by_lz4()
+{
+	int size = LZ4_decompress_safe(packed, unpacked, int(packed_bytes), int(TEXT_BYTES));
+	if (size != int(TEXT_BYTES))
+		abort();
+	return size_t(size);
+}
+
+template <uint64_t (*pack)(), uint64_t (*unpack)(), size_t bytes> void prepare_packed()
+{
+	prepare_text();
+	pack();
+	unpack();
+	if (memcmp(text, unpacked, bytes))
+		abort();
 }
 
 const struct {
@@ -392,13 +345,10 @@ const struct {
 	 }},
 	{"quicksort", prepare_words, run_sort},
 	{"hash", prepare_table, run_hash},
-	{"lz-compress", prepare_text, run_compress},
-	{"lz-decompress",
-	 [] {
-		 prepare_text();
-		 run_compress();
-	 },
-	 run_decompress},
+	{"zlib-compress", prepare_text, pack_by_zlib},
+	{"zlib-decompress", prepare_packed<pack_by_zlib, unpack_by_zlib, ZLIB_BYTES>, unpack_by_zlib},
+	{"lz4-compress", prepare_text, pack_by_lz4},
+	{"lz4-decompress", prepare_packed<pack_by_lz4, unpack_by_lz4, TEXT_BYTES>, unpack_by_lz4},
 	{"pagerank", prepare_graph, [] { return uint64_t(page_rank(graph)); }},
 };
 
