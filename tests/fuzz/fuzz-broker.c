@@ -9,6 +9,8 @@
 #include "fuzz.h"
 #include "wire/broker-check.h"
 
+bool fuzz_accepted;
+
 static void check_fields(const union kona_broker_request *request, size_t size)
 {
 	switch (request->header.type) {
@@ -30,16 +32,23 @@ static void check_fields(const union kona_broker_request *request, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	void *packet = malloc(size ? size : 1);
+	struct kona_broker_header *header = packet;
 	const char *why = NULL;
 
 	if (size)
 		memcpy(packet, data, size);
-	if (!kona_broker_check(packet, size, &why))
+	if (size >= sizeof(*header) && header->version == FUZZ_VERSION)
+		header->version = KONA_BROKER_VERSION;
+	if (!kona_broker_check(packet, size, &why)) {
 		check_fields(packet, size);
-	else if (!why)
+		fuzz_accepted = true;
+	} else if (!why) {
 		abort();
+	}
 	why = NULL;
-	if (kona_broker_check_report(packet, size, &why) && !why)
+	if (!kona_broker_check_report(packet, size, &why))
+		fuzz_accepted = true;
+	else if (!why)
 		abort();
 	free(packet);
 	return 0;

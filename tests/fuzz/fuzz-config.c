@@ -13,6 +13,8 @@
 
 enum { MOST_LINES = 64 };
 
+bool fuzz_accepted;
+
 static void check_size(const char *text)
 {
 	uint64_t bytes = 0;
@@ -31,6 +33,7 @@ static void check_config(void)
 			abort();
 		return;
 	}
+	fuzz_accepted = true;
 	if (!memchr(config.socket, '\0', sizeof(config.socket)) || config.local_bytes > INT64_MAX ||
 	    config.remote_bytes > INT64_MAX)
 		abort();

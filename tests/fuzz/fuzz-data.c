@@ -19,6 +19,8 @@ enum { SLAB_BYTES = KONA_DATA_LEAST_SLAB_BYTES };
 
 static struct kona_data_server server; /* without its thread */
 
+bool fuzz_accepted;
+
 /* Makes what a fuzzer cannot guess right, frame by frame. */
 static void put_right(char *bytes, size_t size)
 {
@@ -27,6 +29,8 @@ static void put_right(char *bytes, size_t size)
 		char *body = (char *)(header + 1);
 		size_t have = size - sizeof(*header);
 
+		if (header->version == FUZZ_VERSION)
+			header->version = KONA_DATA_VERSION;
 		if (header->body_bytes > have || header->body_bytes % 8)
 			return;
 		if (header->type == KONA_DATA_LOG &&
@@ -100,6 +104,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (kona_slab_open(&server.slabs, &open, &connection.handles[0]))
 		abort();
 	serve_all(&connection, pair[1]);
+	fuzz_accepted |= connection.in_first == connection.in_end && !connection.closing;
 	for (uint32_t i = 0; i < connection.handle_room; i++)
 		if (connection.handles[i])
 			kona_slab_close(connection.handles[i]);

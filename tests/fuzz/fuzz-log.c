@@ -12,6 +12,8 @@
 
 enum { SLAB_PAGES = 4, MOST_BYTES = 1 << 17 };
 
+bool fuzz_accepted;
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *slab = malloc((size_t)SLAB_PAGES * KONA_PAGE_BYTES), *bytes = malloc(size + 8);
@@ -27,6 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		header->crc32c = kona_crc32c(0, bytes, size);
 	}
 	if (size <= MOST_BYTES && !kona_log_check(bytes, size, SLAB_PAGES, &log, &why)) {
+		fuzz_accepted = true;
 		lines = log.lines;
 		for (uint32_t i = 0; i < log.header->pages; i++)
 			lines = kona_log_apply_page(slab + log.pages[i] * KONA_PAGE_BYTES,

@@ -14,6 +14,8 @@
 
 enum { MOST_LINES = 64, STEP_MS = 700 };
 
+bool fuzz_accepted;
+
 static void decode(struct kona_rack_model *model, const char *line)
 {
 	struct kona_record record = {.kind = (enum kona_record_kind)(line[0] & 3)};
@@ -26,6 +28,7 @@ static void decode(struct kona_rack_model *model, const char *line)
 	if ((record.kind == KONA_RECORD_SLAB && !kona_table_find(&model->slabs, record.id)) ||
 	    (record.kind == KONA_RECORD_LEASE && !kona_table_find(&model->leases, record.id)))
 		return;
+	fuzz_accepted = true;
 	again = kona_record_encode(model, &record);
 	if (!again)
 		abort();
@@ -46,6 +49,7 @@ static void request(struct kona_rack *rack, char *line)
 	kona_rack_api(rack, &caller, line, path, body, strlen(body), &answer);
 	if (!answer.body || answer.status < 200 || answer.status > 599)
 		abort();
+	fuzz_accepted |= answer.status < 300;
 	if (!strcmp(answer.content_type, "application/json")) {
 		object = json_loads(answer.body, 0, NULL);
 		if (!json_is_object(object))
