@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Grants and links: what a tenant gets of the rack's memory, and the way there.
+ * Grants: what a tenant gets of the rack's memory.
  *
  * Memory for slabs that may stand here is made before the controller is asked: so a controller's
  * grant never goes to waste for want of a descriptor. What then stands elsewhere is cut off before
  * the tenant gets it.
  *
- * State: the tenant's. What can fail: descriptors, memory, the controller, the other node; each is
- * a reply with a status and a text.
+ * State: the tenant's. What can fail: descriptors, memory, the controller; each is a reply with
+ * a status and a text.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -234,42 +234,5 @@ int kona_tenant_grant(struct kona_tenant *tenant, uint32_t count)
 	snprintf(tenant->job.path, sizeof(tenant->job.path), "/v1/leases/%" PRId64 "/slabs",
 		 tenant->lease);
 	kona_tenant_ask(tenant, body, grant_done);
-	return 0;
-}
-
-/* --- links -------------------------------------------------------------------------------------*/
-
-static void linked(void *with, int socket)
-{
-	struct kona_tenant *tenant = with;
-	const struct kona_peer *peer = kona_peers_find(&tenant->all->peers, tenant->dialled);
-	int rc;
-
-	tenant->dial = NULL;
-	tenant->state = KONA_TENANT_OPEN;
-	rc = kona_reply_linked(tenant->connection, socket < 0 ? socket : 0, peer->name, socket,
-			       socket < 0 ? strerror(-socket) : "");
-	if (socket >= 0)
-		close(socket);
-	if (rc)
-		kona_tenant_end(tenant);
-}
-
-int kona_tenant_link(struct kona_tenant *tenant, uint64_t node)
-{
-	const struct kona_peer *peer = kona_peers_find(&tenant->all->peers, (int64_t)node);
-	int rc;
-
-	if (tenant->state != KONA_TENANT_OPEN)
-		return -EPROTO;
-	if (!peer)
-		return kona_reply_linked(tenant->connection, -ENOENT, "", -1,
-					 "no grant has named this node");
-	tenant->dialled = peer->node;
-	rc = kona_dial_start(event_get_base(tenant->event), peer->endpoint, linked, tenant,
-			     &tenant->dial);
-	if (rc)
-		return kona_reply_linked(tenant->connection, rc, peer->name, -1, strerror(-rc));
-	tenant->state = KONA_TENANT_LINKING;
 	return 0;
 }

@@ -167,7 +167,8 @@ int kona_tenant_request(struct kona_tenant *tenant, const union kona_broker_requ
 	} else if (request->header.type == KONA_BROKER_HELLO) {
 		rc = open_lease(tenant, &request->hello);
 	} else if (request->header.type == KONA_BROKER_LINK) {
-		rc = kona_tenant_link(tenant, request->link.node);
+		rc = kona_tenant_link(tenant, request->link.node, passed);
+		passed = -1;
 	} else {
 		rc = kona_tenant_grant(tenant, request->grant.count);
 	}
@@ -186,9 +187,7 @@ void kona_tenant_end(struct kona_tenant *tenant)
 	close(tenant->connection);
 	tenant->connection = -1;
 	kona_news_close(tenant);
-	if (tenant->dial)
-		kona_dial_cancel(tenant->dial);
-	tenant->dial = NULL;
+	kona_tenant_unlink(tenant);
 	/* While the controller is asked, its answer goes on from here. */
 	if (tenant->state != KONA_TENANT_OPENING && tenant->state != KONA_TENANT_GRANTING)
 		kona_tenant_reclaim(tenant);

@@ -2,7 +2,7 @@
 /*
  * A tenant: one program's connection and lease, from its first packet until its memory is back.
  *
- *   NEW -hello-> OPENING -> OPEN <-grant-> GRANTING, OPEN <-link-> LINKING
+ *   NEW -hello-> OPENING -> OPEN <-grant-> GRANTING
  *     every state -end of the connection-> RECLAIMING -> LEAVING -> freed
  *
  * A tenant whose connection ends while the controller is asked keeps its state until the answer.
@@ -24,7 +24,6 @@ enum kona_tenant_state {
 	KONA_TENANT_OPENING,  /* the controller is asked for a lease */
 	KONA_TENANT_OPEN,     /* has a lease */
 	KONA_TENANT_GRANTING, /* the controller is asked for slabs */
-	KONA_TENANT_LINKING,  /* a connection to another node is being made */
 	KONA_TENANT_RECLAIMING,
 	KONA_TENANT_LEAVING, /* the controller is told of the end */
 };
@@ -78,8 +77,8 @@ struct kona_tenant {
 	struct kona_rack_job job; /* OPENING, GRANTING, LEAVING */
 	struct event *news_event; /* NULL: no news socket. Owned, as is the next */
 	int news;
-	struct kona_dial *dial; /* LINKING */
-	int64_t dialled;	/* node */
+	LIST_HEAD(, kona_tenant_dial) dials; /* connections that are being made */
+	uint32_t dial_count;
 };
 
 KONA_MUST_CHECK int kona_tenants_init(struct kona_tenants *all, struct event_base *base);
@@ -111,12 +110,21 @@ KONA_MUST_CHECK int kona_tenant_request(struct kona_tenant *tenant,
 
 /* --- grant.c: the tenant's own ---------------------------------------------------------------- */
 
-/* Asks the controller for slabs, or another node for a link. The reply comes later. */
+/* Asks the controller for slabs. The reply comes later. */
 KONA_MUST_CHECK int kona_tenant_grant(struct kona_tenant *tenant, uint32_t count);
-KONA_MUST_CHECK int kona_tenant_link(struct kona_tenant *tenant, uint64_t node);
 
 /* Others cannot copy its slabs any more: their memory is about to go. */
 void kona_tenant_unlend(struct kona_tenant *tenant);
+
+/* --- links.c ----------------------------------------------------------------------------------
+ */
+
+/* Connects to another node; the reply goes over `answer`, which is taken over. -EPROTO: out of
+ * turn. */
+KONA_MUST_CHECK int kona_tenant_link(struct kona_tenant *tenant, uint64_t node, int answer);
+
+/* Gives all of them up. */
+void kona_tenant_unlink(struct kona_tenant *tenant);
 
 /* tenant.c, for grant.c: submits a job; the answer of the controller has come, but the tenant has
  * ended meanwhile. */

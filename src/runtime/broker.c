@@ -8,6 +8,7 @@
 #include "runtime/broker.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/units.h"
 #include "base/unix.h"
 #include "runtime/os.h"
 
@@ -190,59 +192,71 @@ int kona_broker_grant(struct kona_broker *broker, uint32_t count,
 	return 0;
 }
 
-int kona_broker_link_locked(struct kona_broker *broker, uint64_t node, char *ret_name)
+int kona_broker_ask_link(const struct kona_broker *broker, uint64_t node)
 {
 	struct kona_broker_link link = {.header = make_header(KONA_BROKER_LINK), .node = node};
+	int ends[2], rc;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
+		return -errno;
+	rc = kona_unix_send(broker->socket, &link, sizeof(link), ends[1], MSG_DONTWAIT);
+	syscall(SYS_close, ends[1]);
+	if (!rc)
+		return ends[0];
+	syscall(SYS_close, ends[0]);
+	return rc;
+}
+
+/* What has come over the descriptor, or comes by then. */
+static int receive_link(int answer, char *ret_name, uint64_t deadline_ns)
+{
+	struct pollfd polled = {answer, POLLIN, 0};
 	struct kona_broker_linked linked;
 	int descriptor = -1, rc;
 
-	rc = kona_unix_send(broker->socket, &link, sizeof(link), -1, 0);
-	if (!rc)
-		rc = receive_packet(broker->socket, KONA_BROKER_LINKED, &linked, sizeof(linked),
-				    &descriptor);
+	do {
+		uint64_t now_ns = kona_now_ns();
+		uint64_t left_ms =
+			deadline_ns > now_ns ? (deadline_ns - now_ns + 999999) / 1000000 : 0;
+
+		rc = poll(&polled, 1, (int)left_ms);
+	} while (rc < 0 && errno == EINTR);
+	if (rc <= 0)
+		return rc ? -errno : -ETIMEDOUT;
+	rc = receive_packet(answer, KONA_BROKER_LINKED, &linked, sizeof(linked), &descriptor);
 	if (rc)
 		return rc;
 	if (!linked.status && descriptor >= 0) {
 		memcpy(ret_name, linked.node, KONA_BROKER_NAME_BYTES);
 		ret_name[KONA_BROKER_NAME_BYTES - 1] = '\0';
-		return kona_os_raise(descriptor);
+		return descriptor;
 	}
 	if (descriptor >= 0)
 		syscall(SYS_close, descriptor);
 	return as_error(linked.status);
 }
 
-int kona_broker_link(struct kona_broker *broker, uint64_t node, char *ret_name)
+int kona_broker_take_link(int answer, char *ret_name, uint64_t deadline_ns)
 {
-	int rc;
+	int rc = receive_link(answer, ret_name, deadline_ns);
 
-	pthread_mutex_lock(&broker->lock);
-	rc = kona_broker_link_locked(broker, node, ret_name);
-	pthread_mutex_unlock(&broker->lock);
+	syscall(SYS_close, answer);
 	return rc;
 }
 
-int kona_broker_link_until(struct kona_broker *broker, uint64_t node, char *ret_name,
-			   uint64_t deadline_ns)
+int kona_broker_link(const struct kona_broker *broker, uint64_t node, char *ret_name,
+		     uint64_t deadline_ns)
 {
-	const struct timespec until = {(time_t)(deadline_ns / 1000000000),
-				       (long)(deadline_ns % 1000000000)};
-	int rc = -pthread_mutex_clocklock(&broker->lock, CLOCK_MONOTONIC, &until);
+	int answer = kona_broker_ask_link(broker, node);
 
-	if (rc)
-		return rc;
-	rc = kona_broker_link_locked(broker, node, ret_name);
-	pthread_mutex_unlock(&broker->lock);
-	return rc;
+	return answer < 0 ? answer : kona_broker_take_link(answer, ret_name, deadline_ns);
 }
 
-void kona_broker_report(const struct kona_broker *broker, enum kona_broker_type type, uint64_t slab,
-			uint64_t value)
+int kona_broker_report(const struct kona_broker *broker, enum kona_broker_type type, uint64_t slab,
+		       uint64_t value)
 {
 	const struct kona_broker_report report = {
 		.header = make_header((uint16_t)type), .slab = slab, .value = value};
 
-	if (kona_unix_send(broker->news, &report, sizeof(report), -1, MSG_DONTWAIT)) {
-		/* What is not taken is sent again; what is lost shows again when it is used. */
-	}
+	return kona_unix_send(broker->news, &report, sizeof(report), -1, MSG_DONTWAIT);
 }

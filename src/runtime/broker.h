@@ -42,21 +42,27 @@ KONA_MUST_CHECK int kona_broker_grant(struct kona_broker *broker, uint32_t count
 				      struct kona_broker_granted *ret_granted, int *ret_descriptor);
 
 /*
- * Has the node connect to another one's data endpoint. Returns the socket, the caller's, and the
- * other node's name in ret_name (KONA_BROKER_NAME_BYTES); or -errno. The _locked one: the caller
- * holds the lock. The _until one: -ETIMEDOUT when the lock is not free by then.
+ * Has the node connect to another one's data endpoint: asks, without waiting, and returns the
+ * descriptor over which the answer will come; or -errno. Any thread, any number at a time, also in
+ * a forked child.
  */
-KONA_MUST_CHECK int kona_broker_link_until(struct kona_broker *broker, uint64_t node,
-					   char *ret_name, uint64_t deadline_ns);
-KONA_MUST_CHECK int kona_broker_link(struct kona_broker *broker, uint64_t node, char *ret_name);
-KONA_MUST_CHECK int kona_broker_link_locked(struct kona_broker *broker, uint64_t node,
-					    char *ret_name);
+KONA_MUST_CHECK int kona_broker_ask_link(const struct kona_broker *broker, uint64_t node);
+
+/*
+ * Waits for that answer; takes over its descriptor. Returns the socket, the caller's, and the other
+ * node's name in ret_name (KONA_BROKER_NAME_BYTES); -ETIMEDOUT: it has not come by then; -errno.
+ */
+KONA_MUST_CHECK int kona_broker_take_link(int answer, char *ret_name, uint64_t deadline_ns);
+
+/* Both. */
+KONA_MUST_CHECK int kona_broker_link(const struct kona_broker *broker, uint64_t node,
+				     char *ret_name, uint64_t deadline_ns);
 
 /* Does this describe a slab that can be used? */
 bool kona_broker_is_slab(const struct kona_broker_slab *slab);
 
-/* Tells of news (wire/broker.h): TAKEN or LOST. Does not block; what does not fit is dropped. */
-void kona_broker_report(const struct kona_broker *broker, enum kona_broker_type type, uint64_t slab,
-			uint64_t value);
+/* Tells of news (wire/broker.h): TAKEN or LOST. Does not block. -EAGAIN: there is no room now. */
+KONA_MUST_CHECK int kona_broker_report(const struct kona_broker *broker, enum kona_broker_type type,
+				       uint64_t slab, uint64_t value);
 
 #endif

@@ -82,7 +82,7 @@ static void locks_prepare(void)
 	child = kona_lineage_prepare(space);
 	kona_hazard_close_gate();
 	pthread_mutex_lock(&space->region.lock);
-	kona_process_lock_broker();
+	kona_process_prepare_fork();
 	kona_space_lock(space, &signals);
 	rc = kona_lineage_announce(space, child);
 	if (rc) {
@@ -106,7 +106,7 @@ static void locks_parent(void)
 		set_inheritance(space, MADV_DONTFORK);
 	}
 	kona_space_unlock(space, &signals);
-	kona_process_unlock_broker();
+	kona_process_after_fork();
 	pthread_mutex_unlock(&space->region.lock);
 	kona_hazard_open_gate();
 }

@@ -19,6 +19,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/atomic.h"
 #include "base/units.h"
 #include "base/unix.h"
 #include "runtime/fatal.h"
@@ -92,6 +93,26 @@ static void serve(struct kona_heir *heir)
 	}
 }
 
+/* Pages that an access cannot bring in, for the program forbade access: they are copied in. */
+static void copy_in(struct kona_heir *heir)
+{
+	struct kona_executor own = heir->executor;
+	/* HI-1: acquire, pairs with the release in have_copied_in() */
+	uint64_t end = kona_load_acquire(&heir->wanted_end);
+
+	own.trim = NULL; /* who waits for us holds its lock, so that nothing is dropped */
+	for (uint64_t page = heir->wanted_first; page < end; page++) {
+		int rc = kona_heritage_serve(&own, page);
+
+		if (rc < 0)
+			kona_fatal("inherited memory cannot be fetched: %s", strerror(-rc));
+		if (!kona_heritage_needs(own.heritage, page))
+			usleep(1000); /* the parent is mapping it just now */
+	}
+	/* HI-1: release, pairs with the acquire in have_copied_in() */
+	kona_store_release(&heir->wanted_end, 0);
+}
+
 static void run(void *argument)
 {
 	struct kona_heir *heir = argument;
@@ -99,6 +120,7 @@ static void run(void *argument)
 				{heir->parent, POLLRDHUP, 0},
 				{heir->stop, POLLIN, 0}};
 	char byte = 't';
+	uint64_t asked;
 
 	/* The parent's handler may serve beside us until it reads this; a page has one outcome. */
 	if (send(heir->parent, &byte, 1, MSG_NOSIGNAL) < 0)
@@ -114,8 +136,12 @@ static void run(void *argument)
 			kona_fatal("the inherited userfaultfd was taken away");
 		if (wait[0].revents)
 			serve(heir);
-		if (wait[2].revents)
-			break;
+		if (wait[2].revents &&
+		    read(heir->stop, &asked, sizeof(asked)) == (ssize_t)sizeof(asked)) {
+			if (!kona_load_acquire(&heir->wanted_end)) /* HI-1 */
+				break;
+			copy_in(heir);
+		}
 	}
 	kona_trim_destroy(&heir->trim);
 }
@@ -135,31 +161,31 @@ int kona_heir_start(struct kona_heir *heir)
 	return kona_os_thread("kona-heir", run, heir, true, &tid);
 }
 
-/* Pages that an access cannot bring in, for the program forbade access: they are copied in. */
-static void copy_in(struct kona_heir *heir, uint64_t first, uint64_t end)
+static void wake_thread(struct kona_heir *heir)
 {
-	struct kona_executor own = heir->executor;
+	uint64_t one = 1;
 
-	own.trim = NULL; /* that is the thread's */
-	own.bounce = kona_os_alloc((size_t)KONA_FETCH_MOST_PAGES * KONA_PAGE_BYTES);
-	if (!own.bounce)
-		kona_fatal("no memory for what was inherited");
-	for (uint64_t page = first; page < end; page++) {
-		int rc = kona_heritage_serve(&own, page);
+	if (write(heir->stop, &one, sizeof(one)) < 0)
+		kona_fatal("a descriptor of the runtime was closed");
+}
 
-		if (rc < 0)
-			kona_fatal("inherited memory cannot be fetched: %s", strerror(-rc));
-		if (!kona_heritage_needs(own.heritage, page))
-			usleep(1000); /* the parent is mapping it just now */
-	}
-	kona_os_munmap(own.bounce, (size_t)KONA_FETCH_MOST_PAGES * KONA_PAGE_BYTES);
+/* By the thread: its descriptors are its own, and the links that it made are not in our table. */
+static void have_copied_in(struct kona_heir *heir, uint64_t first, uint64_t end)
+{
+	heir->wanted_first = first;
+	/* HI-1: release, pairs with the acquire in copy_in() */
+	kona_store_release(&heir->wanted_end, end);
+	wake_thread(heir);
+	/* HI-1: acquire, pairs with the release in copy_in() */
+	while (kona_load_acquire(&heir->wanted_end))
+		usleep(1000);
 }
 
 void kona_heir_materialise(struct kona_heir *heir)
 {
 	struct kona_executor *executor = &heir->executor;
 	struct uffdio_range all = {(uintptr_t)executor->base, heir->size_bytes};
-	uint64_t page = 0, one = 1;
+	uint64_t page = 0;
 
 	pthread_mutex_lock(&heir->trim.lock); /* nothing is dropped meanwhile */
 	while (page < executor->heritage->pages) {
@@ -170,7 +196,7 @@ void kona_heir_materialise(struct kona_heir *heir)
 		if (end > page &&
 		    kona_os_madvise(executor->base + page * KONA_PAGE_BYTES,
 				    (end - page) * KONA_PAGE_BYTES, MADV_POPULATE_READ))
-			copy_in(heir, page, end);
+			have_copied_in(heir, page, end);
 		page = end + 1;
 	}
 	if (ioctl(executor->uffd, UFFDIO_UNREGISTER, &all))
@@ -180,8 +206,7 @@ void kona_heir_materialise(struct kona_heir *heir)
 	heir->trim.memory = -1;
 	pthread_mutex_unlock(&heir->trim.lock);
 	shutdown(heir->parent, SHUT_RDWR);
-	if (write(heir->stop, &one, sizeof(one)) < 0)
-		kona_fatal("a descriptor of the runtime was closed");
+	wake_thread(heir);
 	/* The thread has its own copies, until it ends. */
 	kona_os_close(executor->uffd);
 	kona_os_close(heir->parent);

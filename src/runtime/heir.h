@@ -20,7 +20,9 @@ struct kona_heir {
 	uint32_t most_pages;	       /* fetched ones that may stay. Immutable after init */
 	struct kona_trim trim;	       /* what the thread may drop again */
 	int parent;		       /* socket: its end means that the parent is gone. Owned */
-	int stop;		       /* eventfd: nothing is missing any more. Owned */
+	int stop;		       /* eventfd: pages are wanted, or none is missing. Owned */
+	/* Pages that the thread is to copy in, until end is 0. Atomic, edge HI-1 */
+	uint64_t wanted_first, wanted_end;
 };
 
 /*

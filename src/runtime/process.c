@@ -331,12 +331,12 @@ enum kona_process_state kona_process_prepare(void)
 	return kona_load_acquire(&state); /* PR-1 */
 }
 
-void kona_process_lock_broker(void)
+void kona_process_prepare_fork(void)
 {
 	kona_replicas_prepare_fork(&tenancy->replicas);
 }
 
-void kona_process_unlock_broker(void)
+void kona_process_after_fork(void)
 {
 	kona_replicas_after_fork(&tenancy->replicas);
 }

@@ -27,9 +27,9 @@ struct kona_space *kona_process_space(void);
 bool kona_process_inherited(const void *address);
 struct kona_heir *kona_process_heir(void);
 
-/* fork.c: the broker is not spoken to while a fork is under way. */
-void kona_process_lock_broker(void);
-void kona_process_unlock_broker(void);
+/* fork.c, with the region lock held: links for the child. */
+void kona_process_prepare_fork(void);
+void kona_process_after_fork(void);
 
 /* fork.c: in the child, `heir` has taken over from the space that new memory came from. */
 void kona_process_become_child(struct kona_heir *heir);

@@ -19,13 +19,15 @@ struct kona_replicas {
 	/* Nodes that could not be reached lately, and until when not to try. The thread's own */
 	uint64_t away[KONA_REPLICAS_AWAY], away_until_ns[KONA_REPLICAS_AWAY];
 	unsigned int away_next;
-	/* From the start of a fork to its end, guarded by the broker lock: links for the child */
+	int untold;	 /* eventfd: deaths that could not be told. Immutable after init. Owned */
+	bool has_untold; /* ... some are left. The thread's own */
+	/* From the start of a fork to its end, guarded by the region lock: links for the child */
 	uint64_t heir_nodes[KONA_POOL_MOST_NODES];
 	int heir_sockets[KONA_POOL_MOST_NODES];
 	size_t heir_count;
 };
 
-/* -ENOMEM, -EINVAL. */
+/* -ENOMEM, -EINVAL, -EMFILE. */
 KONA_MUST_CHECK int kona_replicas_init(struct kona_replicas *replicas, struct kona_broker *broker,
 				       uint64_t most_slabs);
 
@@ -40,8 +42,9 @@ KONA_MUST_CHECK int kona_replicas_grant(struct kona_replicas *replicas, uint64_t
 					const struct kona_broker_granted *granted, int descriptor);
 
 /*
- * Around fork. prepare takes the broker lock, and links to every node for the child, which cannot
- * share ours; one of the others lets go of what it took.
+ * Around fork, with the region lock held. prepare links to every node for the child, which cannot
+ * share ours; one of the others lets go of those. What it has no link to, the child links to itself
+ * when it needs it.
  */
 void kona_replicas_prepare_fork(struct kona_replicas *replicas);
 void kona_replicas_after_fork(struct kona_replicas *replicas);

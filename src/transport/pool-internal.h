@@ -70,6 +70,15 @@ static inline uint64_t kona_pool_clear_slot(uint64_t word, unsigned int slot)
 /* The slot of this node; negative: none. */
 int kona_pool_find_slot(uint64_t word, unsigned int node);
 
+/* Tells of a dead replica of which was not told yet. False: it could not be told now. */
+bool kona_pool_tell(struct kona_pool *pool, uint64_t slab, unsigned int slot);
+
+/*
+ * Any node with this id, also a dead one; one that was never reached is made, as a dead one. Under
+ * the write lock. -EMFILE: too many nodes.
+ */
+int kona_pool_name_node(struct kona_pool *pool, uint64_t id);
+
 /* The live node with this id; negative: none. */
 int kona_pool_find_node(struct kona_pool *pool, uint64_t id);
 

@@ -28,7 +28,8 @@ static bool is_broken(int error)
 /* May another attempt succeed? Where nobody listens any more, the memory is gone. */
 static bool may_pass(int error)
 {
-	return error == -ETIMEDOUT || error == -EHOSTUNREACH || error == -ENETUNREACH;
+	return error == -ETIMEDOUT || error == -EHOSTUNREACH || error == -ENETUNREACH ||
+	       error == -EAGAIN;
 }
 
 /* Waits longer each time. False: there is no time left. */
@@ -49,16 +50,17 @@ int kona_pool_mend(struct kona_pool *pool, unsigned int node, struct kona_link *
 {
 	int rc;
 
-	if (!is_broken(error) || !pool->hooks.mend)
+	if ((link->socket >= 0 && !is_broken(error)) || !pool->hooks.mend)
 		return error;
 	do {
 		if (!kona_pool_is_live(pool, node) || !pause_before_attempt(mending))
 			return error;
-		rc = pool->hooks.mend(pool->hooks.with, pool->nodes[node].id, link->socket,
+		rc = pool->hooks.mend(pool->hooks.with, pool->names[node].id, link->socket,
 				      mending->deadline_ns);
 	} while (may_pass(rc));
-	if (rc)
+	if (rc < 0)
 		return error;
+	link->socket = rc;
 	kona_link_renew(link, kona_pool_opened_words(pool));
 	if (kona_pool_is_live(pool, node))
 		return 0;

@@ -103,33 +103,96 @@ bool kona_pool_make_open(struct kona_pool *pool, uint64_t slab, unsigned int nod
 
 /* --- deaths ------------------------------------------------------------------------------------*/
 
-/* Returns true when the replica was alive. */
-static bool mark_dead(struct kona_pool *pool, uint64_t slab, unsigned int node)
+static bool is_dead(enum kona_pool_state state)
+{
+	return state == KONA_POOL_DEAD || state == KONA_POOL_UNTOLD;
+}
+
+/* Returns the slot of a replica that was alive; negative: there is none. */
+static int mark_dead(struct kona_pool *pool, uint64_t slab, unsigned int node)
 {
 	uint64_t word = kona_pool_word(pool, slab), next;
 	int slot;
 
 	do {
 		slot = kona_pool_find_slot(word, node);
-		if (slot < 0 || kona_pool_slot_state(word, (unsigned int)slot) == KONA_POOL_DEAD)
-			return false;
+		if (slot < 0 || is_dead(kona_pool_slot_state(word, (unsigned int)slot)))
+			return -1;
 		next = kona_pool_clear_slot(word, (unsigned int)slot) |
-		       kona_pool_make_slot((unsigned int)slot, node, KONA_POOL_DEAD);
+		       kona_pool_make_slot((unsigned int)slot, node, KONA_POOL_UNTOLD);
 		/* PL-1: release */
 	} while (!kona_cas_acq_rel(&pool->slabs[slab].word, &word, next));
+	return slot;
+}
+
+/* The controller knows of this death. */
+static void mark_told(struct kona_pool *pool, uint64_t slab, unsigned int slot, unsigned int node)
+{
+	uint64_t word = kona_pool_word(pool, slab), next;
+
+	do {
+		if (kona_pool_slot_node(word, slot) != (int)node ||
+		    kona_pool_slot_state(word, slot) != KONA_POOL_UNTOLD)
+			return;
+		next = kona_pool_clear_slot(word, slot) |
+		       kona_pool_make_slot(slot, node, KONA_POOL_DEAD);
+		/* PL-1: release */
+	} while (!kona_cas_acq_rel(&pool->slabs[slab].word, &word, next));
+}
+
+bool kona_pool_tell(struct kona_pool *pool, uint64_t slab, unsigned int slot)
+{
+	uint64_t word = kona_pool_word(pool, slab);
+	int node = kona_pool_slot_node(word, slot);
+
+	if (kona_pool_slot_state(word, slot) != KONA_POOL_UNTOLD || !pool->hooks.lost)
+		return true;
+	if (!pool->hooks.lost(pool->hooks.with, pool->names[node].id, pool->slabs[slab].id))
+		return false;
+	mark_told(pool, slab, slot, (unsigned int)node);
+	return true;
+}
+
+bool kona_pool_tell_lost(struct kona_pool *pool)
+{
+	uint32_t used = kona_load_acquire(&pool->used_slabs); /* PL-1 */
+
+	for (uint32_t slab = 0; slab < used; slab++)
+		for (unsigned int slot = 0; slot < KONA_POOL_MOST_REPLICAS; slot++)
+			if (!kona_pool_tell(pool, slab, slot))
+				return false;
 	return true;
 }
 
 void kona_pool_kill_replica(struct kona_pool *pool, uint64_t slab, unsigned int node)
 {
+	int slot;
+
 	if (pool->is_child) {
 		/* The words are the parent's; where it has moved on, there is nothing to do. */
 		if (kona_pool_find_slot(kona_pool_word(pool, slab), node) >= 0)
 			kona_pool_kill_node(pool, node);
 		return;
 	}
-	if (mark_dead(pool, slab, node) && pool->hooks.lost)
-		pool->hooks.lost(pool->hooks.with, pool->nodes[node].id, pool->slabs[slab].id);
+	slot = mark_dead(pool, slab, node);
+	if (slot >= 0 && !kona_pool_tell(pool, slab, (unsigned int)slot)) {
+		/* It stays untold, which is looked for. */
+	}
+}
+
+/* One report for all that the node had. Where it cannot be sent, each slab is told of later. */
+static void tell_of_node(struct kona_pool *pool, unsigned int node)
+{
+	uint32_t used = kona_load_acquire(&pool->used_slabs); /* PL-1 */
+
+	if (!pool->hooks.lost || !pool->hooks.lost(pool->hooks.with, pool->names[node].id, 0))
+		return;
+	for (uint32_t slab = 0; slab < used; slab++) {
+		int slot = kona_pool_find_slot(kona_pool_word(pool, slab), node);
+
+		if (slot >= 0)
+			mark_told(pool, slab, (unsigned int)slot, node);
+	}
 }
 
 /*
@@ -149,8 +212,7 @@ void kona_pool_kill_node(struct kona_pool *pool, unsigned int node)
 	/* Whoever waits on another of its connections need not wait for the deadline. */
 	for (int i = 0; i < KONA_POOL_LINKS; i++)
 		shutdown(pool->nodes[node].links[i].socket, SHUT_RDWR);
-	if (pool->hooks.lost)
-		pool->hooks.lost(pool->hooks.with, pool->nodes[node].id, 0);
+	tell_of_node(pool, node);
 }
 
 void kona_pool_bury(struct kona_pool *pool, uint64_t slab)
@@ -178,7 +240,7 @@ int kona_pool_find_node(struct kona_pool *pool, uint64_t id)
 	uint32_t count = kona_load_acquire(&pool->node_count); /* PL-2 */
 
 	for (uint32_t i = 0; i < count; i++)
-		if (kona_pool_is_live(pool, i) && pool->nodes[i].id == id)
+		if (kona_pool_is_live(pool, i) && pool->names[i].id == id)
 			return (int)i;
 	return -1;
 }
@@ -195,7 +257,7 @@ size_t kona_pool_live_nodes(struct kona_pool *pool, uint64_t *ret_ids)
 
 	for (uint32_t i = 0; i < nodes; i++)
 		if (kona_pool_is_live(pool, i))
-			ret_ids[count++] = pool->nodes[i].id;
+			ret_ids[count++] = pool->names[i].id;
 	return count;
 }
 
@@ -204,6 +266,7 @@ static uint64_t *opened_of(struct kona_pool *pool, uint32_t node, uint32_t link)
 	return pool->opened + (node * KONA_POOL_LINKS + link) * kona_pool_opened_words(pool);
 }
 
+/* Without sockets: one that is dead from the start. */
 static int add_node_locked(struct kona_pool *pool, uint64_t id, const char *name,
 			   const int *sockets)
 {
@@ -213,12 +276,25 @@ static int add_node_locked(struct kona_pool *pool, uint64_t id, const char *name
 	if (index == KONA_POOL_MOST_NODES)
 		return -EMFILE;
 	for (uint32_t i = 0; i < KONA_POOL_LINKS; i++)
-		kona_link_init(&node->links[i], sockets[i], opened_of(pool, index, i));
-	node->id = id;
-	strncpy(node->name, name, sizeof(node->name) - 1);
-	kona_store_release(&node->live, true);		  /* PL-2 */
+		kona_link_init(&node->links[i], sockets ? sockets[i] : -1,
+			       opened_of(pool, index, i));
+	pool->names[index].id = id;
+	strncpy(pool->names[index].name, name, sizeof(pool->names[index].name) - 1);
+	kona_store_release(&node->live, sockets != NULL); /* PL-2 */
 	kona_store_release(&pool->node_count, index + 1); /* PL-2 */
 	return 0;
+}
+
+int kona_pool_name_node(struct kona_pool *pool, uint64_t id)
+{
+	uint32_t count = kona_load_relaxed(&pool->node_count); /* relaxed: write lock */
+	int rc;
+
+	for (uint32_t i = count; i > 0; i--)
+		if (pool->names[i - 1].id == id)
+			return (int)i - 1;
+	rc = add_node_locked(pool, id, "", NULL);
+	return rc ? rc : (int)count;
 }
 
 int kona_pool_add_node(struct kona_pool *pool, uint64_t id, const char *name, const int *sockets)
@@ -233,27 +309,32 @@ int kona_pool_add_node(struct kona_pool *pool, uint64_t id, const char *name, co
 
 /* --- after a fork ------------------------------------------------------------------------------*/
 
+/*
+ * Nodes that the parent adds later get an index that it has not used yet: they count as alive here,
+ * without a connection, until one cannot be made.
+ */
 void kona_pool_become_child(struct kona_pool *pool, const uint64_t *nodes, const int *sockets,
 			    size_t count)
 {
 	pool->hooks.lost = NULL;
-	pool->hooks.mend = NULL; /* the way to the memory node of this host is the parent's */
 	pool->is_child = true;
 	pool->fabric = NULL;
 	pthread_mutex_init(&pool->write, NULL);
 	madvise(pool->opened, kona_pool_opened_bytes(pool), MADV_DONTNEED); /* zeros */
-	for (uint32_t i = 0; i < pool->node_count; i++) {
+	for (uint32_t i = 0; i < KONA_POOL_MOST_NODES; i++) {
 		struct kona_pool_node *node = &pool->nodes[i];
 		int socket = -1;
 
-		for (size_t j = 0; j < count; j++)
-			if (nodes[j] == node->id && node->live)
+		if (i >= pool->node_count)
+			node->live = true;
+		for (size_t j = 0; j < count && i < pool->node_count; j++)
+			if (nodes[j] == pool->names[i].id && node->live)
 				socket = sockets[j];
 		for (uint32_t link = 0; link < KONA_POOL_LINKS; link++) {
-			pool->hooks.close(node->links[link].socket);
+			if (i < pool->node_count)
+				pool->hooks.close(node->links[link].socket);
 			kona_link_init(&node->links[link], link == 1 ? socket : -1,
 				       opened_of(pool, i, link));
 		}
-		node->live = socket >= 0;
 	}
 }

@@ -63,7 +63,7 @@ static int open_replica(struct kona_pool *pool, uint64_t slab, unsigned int node
 
 /* Puts a replica into an empty slot of the word, which is lost when there is none. */
 static uint64_t place(struct kona_pool *pool, uint64_t slab, uint64_t word, unsigned int node,
-		      const struct kona_pool_replica *replica)
+		      enum kona_pool_state state, const struct kona_pool_replica *replica)
 {
 	for (unsigned int slot = 0; slot < KONA_POOL_MOST_REPLICAS; slot++) {
 		if (kona_pool_slot_node(word, slot) >= 0)
@@ -72,9 +72,34 @@ static uint64_t place(struct kona_pool *pool, uint64_t slab, uint64_t word, unsi
 		kona_add_acq_rel(&pool->slabs[slab].exposed[slot].turn, 1);
 		memcpy(pool->slabs[slab].capabilities[slot], replica->capability,
 		       sizeof(replica->capability));
-		return word | kona_pool_make_slot(slot, node, replica->state);
+		return word | kona_pool_make_slot(slot, node, state);
 	}
 	return word;
+}
+
+/* The word with one more replica of a new slab: a dead one, when it cannot be opened. */
+static uint64_t grant_one(struct kona_pool *pool, uint64_t index, uint64_t word,
+			  const struct kona_pool_replica *replica)
+{
+	int node = kona_pool_find_node(pool, replica->node);
+
+	if (node >= 0 &&
+	    !open_replica(pool, index, (unsigned int)node, KONA_DATA_CREATE, replica->capability))
+		return place(pool, index, word, (unsigned int)node, replica->state, replica);
+	if (node < 0)
+		node = kona_pool_name_node(pool, replica->node);
+	return node < 0 ? word
+			: place(pool, index, word, (unsigned int)node, KONA_POOL_UNTOLD, replica);
+}
+
+/* Dead replicas of the slab are told of. False: not all can be, now. */
+static bool tell_all(struct kona_pool *pool, uint64_t slab)
+{
+	bool told = true;
+
+	for (unsigned int slot = 0; slot < KONA_POOL_MOST_REPLICAS; slot++)
+		told = kona_pool_tell(pool, slab, slot) && told;
+	return told;
 }
 
 int kona_pool_grant(struct kona_pool *pool, uint64_t index, uint64_t id, uint64_t generation,
@@ -82,29 +107,30 @@ int kona_pool_grant(struct kona_pool *pool, uint64_t index, uint64_t id, uint64_
 {
 	struct kona_pool_slab *slab = &pool->slabs[index];
 	uint64_t word = local ? KONA_POOL_LOCAL : 0;
+	bool usable;
 
 	pthread_mutex_lock(&pool->write);
 	slab->id = id;
 	slab->generation = generation;
 	slab->sequence = slab->version = 0;
-	for (size_t i = 0; i < count && i < KONA_POOL_MOST_REPLICAS; i++) {
-		int node = kona_pool_find_node(pool, replicas[i].node);
-
-		if (node >= 0 && !open_replica(pool, index, (unsigned int)node, KONA_DATA_CREATE,
-					       replicas[i].capability))
-			word = place(pool, index, word, (unsigned int)node, &replicas[i]);
-		else if (pool->hooks.lost)
-			pool->hooks.lost(pool->hooks.with, replicas[i].node, id);
-	}
-	if (word) {
+	for (size_t i = 0; i < count && i < KONA_POOL_MOST_REPLICAS; i++)
+		word = grant_one(pool, index, word, &replicas[i]);
+	usable = kona_pool_count_full(word);
+	if (usable) {
 		if (index >= kona_load_relaxed(&pool->used_slabs)) /* relaxed: write lock */
 			kona_store_release(&pool->used_slabs, (uint32_t)index + 1); /* PL-1 */
 		kona_store_release(&slab->word, word);				    /* PL-1 */
 		if (word != KONA_POOL_LOCAL)
 			kona_store_release(&pool->remote, true); /* PL-1 */
+		if (!tell_all(pool, index)) {
+			/* What stays untold is looked for. */
+		}
 	}
+	/* Nobody is going to use it: the report helps to find out, no more. */
+	for (size_t i = 0; i < count && !usable && pool->hooks.lost; i++)
+		pool->hooks.lost(pool->hooks.with, replicas[i].node, id);
 	pthread_mutex_unlock(&pool->write);
-	return word ? 0 : -EIO;
+	return usable ? 0 : -EIO;
 }
 
 static const struct kona_pool_replica *find_wanted(const struct kona_pool_replica *replicas,
@@ -132,7 +158,7 @@ static uint64_t keep_wanted(struct kona_pool *pool, uint64_t word, bool local,
 
 		if (node < 0)
 			continue;
-		wanted = find_wanted(replicas, count, pool->nodes[node].id);
+		wanted = find_wanted(replicas, count, pool->names[node].id);
 		if (!wanted || (state != KONA_POOL_COPYING && wanted->state == KONA_POOL_COPYING))
 			word = kona_pool_clear_slot(word, slot);
 		else if (state == KONA_POOL_COPYING && wanted->state == KONA_POOL_FULL)
@@ -160,7 +186,8 @@ static int join_new(struct kona_pool *pool, uint64_t slab, const struct kona_poo
 		if (rc)
 			return -EIO;
 		do
-			next = place(pool, slab, word, (unsigned int)node, &replicas[i]);
+			next = place(pool, slab, word, (unsigned int)node, KONA_POOL_COPYING,
+				     &replicas[i]);
 		/* PL-1: release */
 		while (!kona_cas_acq_rel(&pool->slabs[slab].word, &word, next));
 		if (next == word)
@@ -170,11 +197,15 @@ static int join_new(struct kona_pool *pool, uint64_t slab, const struct kona_poo
 	return 0;
 }
 
-/* What the controller takes for full, and is not: a report of it may have been lost. */
-static void report_dead(struct kona_pool *pool, uint64_t slab,
+/*
+ * What the controller takes for full, and is not: a report of it may have been lost on its way. It
+ * must hear of it before it hears that this set was taken. False: that cannot be told now.
+ */
+static bool report_dead(struct kona_pool *pool, uint64_t slab,
 			const struct kona_pool_replica *replicas, size_t count)
 {
 	uint64_t word = kona_pool_word(pool, slab);
+	bool told = true;
 
 	for (size_t i = 0; i < count; i++) {
 		int node = kona_pool_find_node(pool, replicas[i].node);
@@ -182,8 +213,11 @@ static void report_dead(struct kona_pool *pool, uint64_t slab,
 
 		if (replicas[i].state == KONA_POOL_FULL && pool->hooks.lost &&
 		    (slot < 0 || kona_pool_slot_state(word, (unsigned int)slot) == KONA_POOL_DEAD))
-			pool->hooks.lost(pool->hooks.with, replicas[i].node, pool->slabs[slab].id);
+			told = pool->hooks.lost(pool->hooks.with, replicas[i].node,
+						pool->slabs[slab].id) &&
+			       told;
 	}
+	return tell_all(pool, slab) && told;
 }
 
 static int set_locked(struct kona_pool *pool, uint64_t slab, bool local,
@@ -197,24 +231,62 @@ static int set_locked(struct kona_pool *pool, uint64_t slab, bool local,
 			return -EIO;
 		/* PL-1: release */
 	} while (!kona_cas_acq_rel(&pool->slabs[slab].word, &word, next));
-	report_dead(pool, slab, replicas, count);
+	if (!report_dead(pool, slab, replicas, count))
+		return -EAGAIN;
 	return join_new(pool, slab, replicas, count);
 }
 
-int kona_pool_set(struct kona_pool *pool, uint64_t id, uint64_t version, bool local,
-		  const struct kona_pool_replica *replicas, size_t count)
+/*
+ * Speaks to the nodes where the slab is to join, before the write lock is taken: one that hangs
+ * makes nobody wait who writes. Any answer will do.
+ */
+static void try_new(struct kona_pool *pool, uint32_t slab, const struct kona_pool_replica *replicas,
+		    size_t count)
 {
-	uint32_t slab = 0, used;
-	int rc = 0;
+	struct kona_pool_slab *own = &pool->slabs[slab];
+	struct kona_data_open open = {.handle = slab,
+				      .slab = own->id,
+				      .generation = own->generation,
+				      .slab_bytes = pool->slab_bytes};
+
+	for (size_t i = 0; i < count; i++) {
+		int node = kona_pool_find_node(pool, replicas[i].node), rc;
+
+		if (replicas[i].state != KONA_POOL_COPYING || node < 0 ||
+		    kona_pool_find_slot(kona_pool_word(pool, slab), (unsigned int)node) >= 0)
+			continue;
+		memcpy(open.capability, replicas[i].capability, sizeof(open.capability));
+		rc = open_on(pool, (unsigned int)node, 1, &open);
+		if (rc && rc != -EREMOTEIO)
+			kona_pool_kill_node(pool, (unsigned int)node);
+	}
+}
+
+/* Its index; negative: none. */
+static int64_t find_slab(struct kona_pool *pool, uint64_t id)
+{
+	int64_t slab = 0, used;
 
 	pthread_mutex_lock(&pool->write);
 	used = kona_load_relaxed(&pool->used_slabs); /* relaxed: grants hold the write lock */
 	while (slab < used && pool->slabs[slab].id != id)
 		slab++;
-	if (slab == used)
-		rc = -ENOENT;
-	else if (version > pool->slabs[slab].version)
-		rc = set_locked(pool, slab, local, replicas, count);
+	pthread_mutex_unlock(&pool->write);
+	return slab < used ? slab : -1;
+}
+
+int kona_pool_set(struct kona_pool *pool, uint64_t id, uint64_t version, bool local,
+		  const struct kona_pool_replica *replicas, size_t count)
+{
+	int64_t slab = find_slab(pool, id);
+	int rc = 0;
+
+	if (slab < 0)
+		return -ENOENT;
+	try_new(pool, (uint32_t)slab, replicas, count);
+	pthread_mutex_lock(&pool->write);
+	if (version > pool->slabs[slab].version)
+		rc = set_locked(pool, (uint64_t)slab, local, replicas, count);
 	if (!rc && version > pool->slabs[slab].version)
 		pool->slabs[slab].version = version;
 	pthread_mutex_unlock(&pool->write);

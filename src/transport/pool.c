@@ -18,6 +18,7 @@
 
 enum {
 	STAGING_BYTES = 2 * KONA_DATA_MOST_BODY_BYTES,
+	NAMES_BYTES = KONA_POOL_MOST_NODES * sizeof(struct kona_pool_name),
 	LOCAL_MEMORY = -1,
 	NOBODY = -2,
 };
@@ -143,7 +144,7 @@ struct kona_link *kona_pool_take_link(struct kona_pool_node *node)
 	}
 	link = &node->links[1 + turn % (KONA_POOL_LINKS - 1)];
 	if (link->socket < 0)
-		link = &node->links[1]; /* a forked child's only one */
+		link = &node->links[1]; /* a forked child's only one, which may not be made yet */
 	pthread_mutex_lock(&link->lock);
 	return link;
 }
@@ -285,7 +286,7 @@ static int pool_read_judged(struct kona_transport *transport, uint64_t offset_by
 		if (rc)
 			return rc;
 		if (judge->is_right(judge, page,
-				    batch.node < 0 ? "this host" : pool->nodes[batch.node].name))
+				    batch.node < 0 ? "this host" : pool->names[batch.node].name))
 			return 0;
 		if (batch.node < 0)
 			here = false;
@@ -315,6 +316,7 @@ static void pool_close(struct kona_transport *transport)
 		}
 	pool->local.ops->close(&pool->local);
 	munmap(pool->slabs, pool->most_slabs * sizeof(*pool->slabs));
+	munmap(pool->names, NAMES_BYTES);
 	munmap(pool->staging, STAGING_BYTES);
 	munmap(pool->opened, kona_pool_opened_bytes(pool));
 	pthread_mutex_destroy(&pool->write);
@@ -346,12 +348,15 @@ static int reserve_all(struct kona_pool *pool)
 	size_t slabs_bytes = pool->most_slabs * sizeof(*pool->slabs);
 
 	pool->slabs = reserve(slabs_bytes, MAP_SHARED);
+	pool->names = reserve(NAMES_BYTES, MAP_SHARED);
 	pool->staging = reserve(STAGING_BYTES, MAP_PRIVATE);
 	pool->opened = reserve(kona_pool_opened_bytes(pool), MAP_PRIVATE);
-	if (pool->slabs && pool->staging && pool->opened)
+	if (pool->slabs && pool->names && pool->staging && pool->opened)
 		return 0;
 	if (pool->slabs)
 		munmap(pool->slabs, slabs_bytes);
+	if (pool->names)
+		munmap(pool->names, NAMES_BYTES);
 	if (pool->staging)
 		munmap(pool->staging, STAGING_BYTES);
 	return -ENOMEM;

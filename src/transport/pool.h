@@ -19,8 +19,9 @@
  *
  * Fails with -EIO when no replica is left.
  *
- * A forked child reads its parent's slabs over connections of its own. Which replicas are up to
- * date it sees in memory that both share; it never writes, there or to the nodes.
+ * A forked child reads its parent's slabs over connections of its own, also on nodes that were
+ * added after the fork. Which replicas are up to date, and on which nodes, it sees in memory that
+ * both share; it never writes, there or to the nodes.
  */
 #ifndef KONA_TRANSPORT_POOL_H
 #define KONA_TRANSPORT_POOL_H
@@ -29,28 +30,9 @@
 #include <stdbool.h>
 
 #include "transport/fabric.h"
-#include "transport/link.h"
+#include "transport/pool-parts.h"
 #include "transport/transport.h"
 #include "wire/log.h"
-
-enum {
-	KONA_POOL_MOST_NODES = 254,  /* in a program's life: one that comes back counts again */
-	KONA_POOL_MOST_REPLICAS = 4, /* three, and one that takes another's place */
-	KONA_POOL_LINKS = 4,	     /* to each node: one writes, the others read */
-	KONA_POOL_MOST_LOGS = 64,
-	KONA_POOL_NAME_BYTES = 64,
-	KONA_POOL_PATIENCE_MS = 1500, /* with a node that another one can stand in for */
-	KONA_POOL_COPY_MS = 4000,     /* ... that has to stand in, but is still being copied */
-	KONA_POOL_FABRIC_MS = 4000,   /* at most for a one-sided read, before a link is tried */
-	KONA_POOL_DEADLINE_MS = 10000,
-};
-
-enum kona_pool_state {
-	KONA_POOL_NONE,
-	KONA_POOL_FULL,	   /* read and written */
-	KONA_POOL_COPYING, /* written; the rest is being copied */
-	KONA_POOL_DEAD,	   /* missed a write: not used any more */
-};
 
 /* A replica, as a grant or the controller names it. */
 struct kona_pool_replica {
@@ -59,53 +41,17 @@ struct kona_pool_replica {
 	uint8_t capability[KONA_DATA_CAPABILITY_BYTES];
 };
 
-struct kona_pool_slab {
-	uint64_t word; /* the replicas: slots and states (pool.c). Atomic, edge PL-1 */
-	/* Immutable after the first release of word */
-	uint64_t id, generation;
-	uint64_t sequence, version; /* Guarded by the write lock */
-	/* Of each slot; written before the slot is released in word */
-	uint8_t capabilities[KONA_POOL_MOST_REPLICAS][KONA_DATA_CAPABILITY_BYTES];
-	/* Of each slot: where one-sided reads find it, once `known` is `turn` (pool-fabric.c) */
-	struct {
-		uint32_t turn;	/* Atomic, edge PL-3: grows with each replica in this slot */
-		uint32_t known; /* Atomic, edge PL-3 */
-		uint64_t base, key;
-	} exposed[KONA_POOL_MOST_REPLICAS];
-};
-
-enum kona_pool_way {
-	KONA_POOL_WAY_UNKNOWN,
-	KONA_POOL_WAY_OPEN,
-	KONA_POOL_WAY_CLOSED, /* it has no such device, or a read failed */
-};
-
-struct kona_pool_node {
-	uint64_t id;
-	char name[KONA_POOL_NAME_BYTES];
-	bool live; /* Atomic, edge PL-2: what stands above and the links are made before */
-	struct kona_link links[KONA_POOL_LINKS]; /* links[0] writes */
-	uint32_t turn;				 /* Atomic, no edge: spreads the readers */
-	enum kona_pool_way way;			 /* for one-sided reads. Atomic, edge PL-3 */
-	uint64_t peer;				 /* Edge PL-3, once the way is open */
-};
-
-/* A log or a discard that is under way to its replicas. */
-struct kona_pool_write {
-	uint32_t slab;
-	enum kona_data_type type;
-	const char *body;
-	size_t size_bytes;
-	uint32_t stored; /* replicas that have it, the local one included */
-};
-
 struct kona_pool_hooks {
-	/* A replica is dead: of this slab, or, when slab is 0, of all on that node. Any thread. */
-	void (*lost)(void *with, uint64_t node, uint64_t slab);
+	/*
+	 * A replica is dead: of this slab, or, when slab is 0, of all on that node. False: it
+	 * could not be told now; kona_pool_tell_lost() tries again. Any thread.
+	 */
+	bool (*lost)(void *with, uint64_t node, uint64_t slab);
 	/*
 	 * Makes `socket`, whose connection broke, a new connection to that node, by the same
-	 * number: others may be about to shut it down. 0; -ETIMEDOUT, -EHOSTUNREACH, -ENETUNREACH:
-	 * not now; any other -errno: never. NULL: never. Any thread, which may hold the write lock.
+	 * number: others may be about to shut it down. Negative: there was none, any number will
+	 * do. Returns the socket; -ETIMEDOUT, -EHOSTUNREACH, -ENETUNREACH, -EAGAIN: not now; any
+	 * other -errno: never. NULL: never. Any thread, which may hold the write lock.
 	 */
 	int (*mend)(void *with, uint64_t node, int socket, uint64_t deadline_ns);
 	/* Closes a socket that the pool took over. */
@@ -121,6 +67,7 @@ struct kona_pool {
 	bool remote;	     /* some slab is not in shared memory alone. Atomic, edge PL-1 */
 	uint32_t used_slabs; /* slabs beyond were never granted. Atomic, edge PL-1 */
 	struct kona_pool_slab *slabs; /* shared with forked children. Owned */
+	struct kona_pool_name *names; /* of nodes; shared with forked children. Owned */
 	struct kona_pool_node nodes[KONA_POOL_MOST_NODES];
 	uint32_t node_count;	    /* Atomic, edge PL-2 */
 	uint64_t *opened;	    /* the links' bits. Owned */
@@ -175,10 +122,17 @@ KONA_MUST_CHECK int kona_pool_grant(struct kona_pool *pool, uint64_t index, uint
 /*
  * The controller's new set of replicas of slab `id`. One that is new joins: logs go to it from now
  * on. `local`: the copy in shared memory stays, if there is one. Returns 0 when the pool acts by
- * this version (or a later one); -ENOENT: no such slab; -EIO: not possible: the old set stays.
+ * this version (or a later one); -ENOENT: no such slab; -EIO: not possible: the old set stays;
+ * -EAGAIN: the controller has to hear first of a replica that is dead.
  */
 KONA_MUST_CHECK int kona_pool_set(struct kona_pool *pool, uint64_t id, uint64_t version, bool local,
 				  const struct kona_pool_replica *replicas, size_t count);
+
+/*
+ * Tells of all dead replicas of which the hook could not tell. False: it cannot yet. From the
+ * thread that calls kona_pool_set(), so that none of them joins meanwhile.
+ */
+KONA_MUST_CHECK bool kona_pool_tell_lost(struct kona_pool *pool);
 
 /*
  * Asks the nodes whether copies, of at most so many slabs, have become whole, which makes them
@@ -188,7 +142,8 @@ unsigned int kona_pool_look_at_copies(struct kona_pool *pool, unsigned int most)
 
 /*
  * In a forked child, which only reads: sockets[i] is a fresh connection to the i-th of `nodes`, or
- * negative; taken over. The parent's connections are closed here. The only thread calls.
+ * negative; taken over. The hook that mends makes those that are missing. The parent's connections
+ * are closed here. The only thread calls; later all reads are one thread's.
  */
 void kona_pool_become_child(struct kona_pool *pool, const uint64_t *nodes, const int *sockets,
 			    size_t count);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The broker protocol: libkona inside a program <-> kona-memd on the same host.
- *
  * A Unix SOCK_SEQPACKET connection; one message is one packet, fixed size, host byte order (both
  * ends share a kernel). The client sends one request at a time and waits for its reply. The lease
  * lives as long as the connection: a forked child that inherits the socket keeps its parent's lease
@@ -16,8 +15,11 @@
  *   <---------------------------- HELD
  *   GRANT ----------------------------> asks the controller for slabs
  *   <------------------------- GRANTED  + the memory of those that stand here, one memfd
- *   LINK, a node ---------------------> connects to its data endpoint
- *   <-------------------------- LINKED  + the connected socket (wire/data.h)
+ *   LINK, a node + a descriptor ------> connects to its data endpoint
+ *   <-------------------------- LINKED  over that descriptor, + the connected socket (wire/data.h)
+ *
+ * The answer to a LINK comes over the end of a SEQPACKET socket pair that came with it: so many can
+ * be under way, one that hangs delays no other, and a forked child may ask over the same socket.
  *
  * Slabs of a grant that stand on this host (`local`) stand in a memfd of their own, of exactly
  * their number * slab_bytes zeros, in the order of the reply. The daemon seals it with F_SEAL_GROW
@@ -26,16 +28,14 @@
  * maps it. (A tenant that shrinks its own grant hurts only itself.) No slab's bytes are ever handed
  * to a second tenant. Other replicas are reached over links, with the capability of each.
  *
- * A daemon that lends a pool (memnode/store.h) sends a descriptor of an unnamed file instead, or
- * one that opens more than the grant: a device or a file, in which the slabs begin at base_bytes.
- * The lock on them that comes with it must stay.
+ * A daemon that lends a pool (memnode/store.h) sends a descriptor of an unnamed file instead, or of
+ * a device or file that has these slabs from base_bytes on. Its lock on them must stay.
  *
  * News, on a second SEQPACKET socket, whose ends speak when they have something to say:
  *
  *   SET <------------------------------ where a slab is now; repeated until TAKEN
  *   TAKEN, slab, version -------------> the client acts by it
- *   LOST, node, slab -----------------> this replica failed, and is not used any more; slab 0: all
- *                                       on that node
+ *   LOST, node, slab -----------------> this replica failed; slab 0: all on that node
  *
  * A reader checks magic, version, type and the packet's length before it looks at anything else; a
  * bad packet ends the connection (memd) or the request with -EPROTO (client).
@@ -47,7 +47,7 @@
 #include <stdint.h>
 
 #define KONA_BROKER_MAGIC   UINT32_C(0x414e4f4b) /* "KONA" */
-#define KONA_BROKER_VERSION 4
+#define KONA_BROKER_VERSION 5
 
 enum kona_broker_type {
 	KONA_BROKER_HELLO = 1,

@@ -44,7 +44,8 @@ int main(int argc, char **argv)
 		fuzz_accepted = false;
 		LLVMFuzzerTestOneInput(bytes, size);
 		if (fuzz_accepted == !strncmp(entry->d_name, "bad-", 4)) {
-			warnx("%s is %s", path, fuzz_accepted ? "accepted" : "refused: is it stale?");
+			warnx("%s is %s", path,
+			      fuzz_accepted ? "accepted" : "refused: is it stale?");
 			wrong++;
 		}
 		files++;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Writes and reads random lines of its heap until it gets SIGTERM, and checks every value against
- * what it remembers in memory that stays local. Says "ready" when all was written once; at the end
- * how many values it checked, and the longest time that one access took.
+ * what it remembers in memory that stays local. Says "ready" when all was written once, when an
+ * access took more than a second, and at the end how many values it checked, and the longest time
+ * that one access took.
  *
  * usage: verifying MIB [fork]     fork: now and then a child checks all of it, as it was at the
  * fork
@@ -39,6 +40,15 @@ static uint64_t now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void tell_if_long(uint64_t took_ns)
+{
+	if (took_ns < 1000000000)
+		return;
+	printf("%.1f an access took %llu ms\n", (double)now_ns() / 1e9,
+	       (unsigned long long)(took_ns / 1000000));
+	fflush(stdout);
 }
 
 static uint64_t draw(void)
@@ -127,6 +137,7 @@ int main(int argc, char **argv)
 		if (draw() % 2)
 			write_line(i);
 		took_ns = now_ns() - start_ns;
+		tell_if_long(took_ns);
 		if (took_ns > longest_ns)
 			longest_ns = took_ns;
 		if (forks && checked % FORK_EVERY == FORK_EVERY / 2)

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 
-MAGIC, VERSION = 0x414E4F4B, 4
+MAGIC, VERSION = 0x414E4F4B, 5
 HELLO, WELCOME, HOLD, HELD, GRANT, GRANTED = range(1, 7)
 
 

@@ -85,6 +85,11 @@ class Network(Bench):
     def mend(self, name):
         ip("-n", self.hub, "link", "set", self.port_of(name), "up")
 
+    def break_links(self, name):
+        """Resets all connections that clients have to this node, if this kernel can."""
+        subprocess.run(self.on(name) + ["ss", "-K", "-t", "sport", "=", ":7700"],
+                       stdout=subprocess.DEVNULL, check=False)
+
     def on(self, name):
         return ["ip", "netns", "exec", self.host_name(name)]
 

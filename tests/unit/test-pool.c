@@ -15,6 +15,7 @@
 
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 #include "base/atomic.h"
 #include "data-node.h"
@@ -49,13 +50,19 @@ static uint64_t draw(void)
 	return seed;
 }
 
-static void note_lost(void *with, uint64_t node, uint64_t slab)
-{
-	/* relaxed: a test's notes */
-	size_t index = kona_add_relaxed(&lost_count, 1);
+/* While this is set, nobody takes reports. */
+static bool nobody_hears;
 
+static bool note_lost(void *with, uint64_t node, uint64_t slab)
+{
+	size_t index;
+
+	if (nobody_hears)
+		return false;
+	index = kona_add_relaxed(&lost_count, 1); /* relaxed: a test's notes */
 	lost[index % 64][0] = node;
 	lost[index % 64][1] = slab;
+	return true;
 }
 
 /* Connections are made again while this is set. */
@@ -70,9 +77,11 @@ static int mend(void *with, uint64_t node, int socket, uint64_t deadline_ns)
 	if (!mending || !started[node - 1])
 		return -ECONNREFUSED;
 	fresh = dial_through_carrier(&nodes[node - 1]);
+	if (socket < 0)
+		return fresh;
 	assert_return_code(dup2(fresh, socket), errno);
 	close(fresh);
-	return 0;
+	return socket;
 }
 
 static void close_socket(int socket)
@@ -145,7 +154,8 @@ static struct kona_pool_replica replica_of(uint64_t index, int node, enum kona_p
 	return replica;
 }
 
-static int bring_up(void **state)
+/* The pool knows the first `known` of the nodes. */
+static int bring_up_knowing(int known)
 {
 	static const struct kona_pool_hooks hooks = {note_lost, mend, close_socket, NULL};
 
@@ -153,15 +163,26 @@ static int bring_up(void **state)
 	lost_count = 0;
 	mending = false;
 	mended = 0;
+	nobody_hears = false;
 	memset(model, 0, sizeof(model));
 	for (int i = 0; i < NODES; i++)
 		start_node(i);
 	assert_int_equal(kona_pool_init(&pool, SLAB_BYTES, 64, &hooks), 0);
-	for (int i = 0; i < NODES; i++)
+	for (int i = 0; i < known; i++)
 		add_node(i);
 	if (library)
 		open_fabric();
 	return 0;
+}
+
+static int bring_up(void **state)
+{
+	return bring_up_knowing(NODES);
+}
+
+static int bring_up_half(void **state)
+{
+	return bring_up_knowing(NODES / 2);
 }
 
 static int take_down(void **state)
@@ -422,6 +443,55 @@ static void a_lost_report_is_repeated(void)
 	assert_int_equal(lost[0][1], slab_id(3));
 }
 
+/* What cannot be told at once is told later, once, and before anything is taken. */
+static void untold_deaths(void **state)
+{
+	struct kona_pool_replica set[] = {replica_of(2, 0, KONA_POOL_FULL),
+					  replica_of(2, 1, KONA_POOL_FULL)};
+
+	nobody_hears = true;
+	grant_all(2, false);
+	pthread_mutex_lock(&nodes[1].server.lock);
+	kona_slab_drop(&nodes[1].server.slabs, slab_id(2));
+	pthread_mutex_unlock(&nodes[1].server.lock);
+	use(20);
+	assert_false(kona_pool_tell_lost(&pool));
+	assert_int_equal(kona_pool_set(&pool, slab_id(2), 1, false, set, 2), -EAGAIN);
+	nobody_hears = false;
+	assert_true(kona_pool_tell_lost(&pool));
+	assert_int_equal(lost_count, 1);
+	assert_int_equal(lost[0][0], 2);
+	assert_int_equal(lost[0][1], slab_id(2));
+	assert_true(kona_pool_tell_lost(&pool));
+	assert_int_equal(lost_count, 1);
+	nobody_hears = true;
+	stop_node(1);
+	use(20);
+	nobody_hears = false;
+	assert_true(kona_pool_tell_lost(&pool));
+	assert_int_equal(lost_count, SLABS);
+	for (size_t i = 1; i < SLABS; i++)
+		assert_int_equal(lost[i][0], 2);
+}
+
+/* Nobody could reach it when the slab was granted. */
+static void an_untold_node_that_was_never_reached(void **state)
+{
+	struct kona_pool_replica set[] = {replica_of(0, 0, KONA_POOL_FULL),
+					  replica_of(0, 0, KONA_POOL_FULL)};
+
+	set[1].node = 77;
+	nobody_hears = true;
+	assert_int_equal(kona_pool_grant(&pool, 0, slab_id(0), 1, false, set, 2), 0);
+	assert_int_equal(kona_pool_grant(&pool, 1, slab_id(1), 1, false, set + 1, 1), -EIO);
+	assert_false(kona_pool_has_node(&pool, 77));
+	nobody_hears = false;
+	assert_true(kona_pool_tell_lost(&pool));
+	assert_int_equal(lost_count, 1);
+	assert_int_equal(lost[0][0], 77);
+	assert_int_equal(lost[0][1], slab_id(0));
+}
+
 static void a_replica_joins(void **state)
 {
 	grant_all(2, false);
@@ -439,6 +509,55 @@ static void a_replica_joins(void **state)
 	repair(1, 2, 0, 4);
 	stop_node(2);
 	use(10);
+}
+
+/* In a forked child: every page as the parent says in shared memory, once it lets us go. */
+static void be_child(int go, const char *pages)
+{
+	char byte, page[KONA_PAGE_BYTES];
+
+	mending = true;
+	kona_pool_become_child(&pool, NULL, NULL, 0);
+	if (read(go, &byte, 1) != 1)
+		_exit(2);
+	for (uint64_t i = 0; i < PAGES; i++) {
+		if (kona_transport_read(&pool.transport, i * KONA_PAGE_BYTES, page, sizeof(page)))
+			_exit(3);
+		if (memcmp(page, pages + i * KONA_PAGE_BYTES, sizeof(page)))
+			_exit(4);
+	}
+	_exit(0);
+}
+
+/* Everything moves to nodes that the pool did not know at the fork. */
+static void a_child_follows(void **state)
+{
+	char *pages = mmap(NULL, sizeof(model), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			   -1, 0);
+	int go[2], status;
+	pid_t child;
+
+	assert_true(pages != MAP_FAILED);
+	assert_return_code(pipe(go), errno);
+	grant_all(2, false);
+	use(10);
+	child = fork();
+	assert_return_code(child, errno);
+	if (!child)
+		be_child(go[0], pages);
+	add_node(2);
+	repair(0, 1, 2, 1);
+	add_node(3);
+	repair(1, 2, 3, 3);
+	stop_node(0);
+	stop_node(1);
+	memcpy(pages, model, sizeof(model));
+	assert_int_equal(write(go[1], "g", 1), 1);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	close(go[0]);
+	close(go[1]);
+	munmap(pages, sizeof(model));
 }
 
 /* One that is still being copied is not enough. */
@@ -884,6 +1003,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(a_silent_node, bring_up, take_down),
 		cmocka_unit_test_setup_teardown(refused_by_one, bring_up, take_down),
 		cmocka_unit_test_setup_teardown(a_replica_joins, bring_up, take_down),
+		cmocka_unit_test_setup_teardown(a_child_follows, bring_up_half, take_down),
+		cmocka_unit_test_setup_teardown(untold_deaths, bring_up, take_down),
+		cmocka_unit_test_setup_teardown(an_untold_node_that_was_never_reached, bring_up,
+						take_down),
 		cmocka_unit_test_setup_teardown(a_copy_is_not_a_replica, bring_up, take_down),
 		cmocka_unit_test_setup_teardown(readers_survive, bring_up, take_down),
 		cmocka_unit_test_setup_teardown(broken_links_lose_nothing, bring_up, take_down),
