@@ -65,7 +65,8 @@ extern KONA_GUARD_API __thread struct kona_guard kona_guard_self
  * Makes the page of `address` resident, as far as that goes at the moment: look again. Saves every
  * general register but the scratch register r11, and no vector registers: clang's preserve_most.
  * Callers may only count on that when they are linked with -z now, for the dynamic linker's lazy
- * binding, at the first call, saves no r10: kona-cc sees to that, and says so by this macro.
+ * binding, at the first call, saves no r10: who sees to that says so by this macro. (Programs that
+ * kona-cc compiles call it from its library, src/cc/straddle.S.)
  */
 #if defined(__clang__) && defined(KONA_GUARD_BOUND_NOW)
 KONA_GUARD_API __attribute__((preserve_most)) void kona_guard_miss(const void *address);
@@ -89,28 +90,29 @@ static inline int kona_guard_is_far(const void *p)
 	return (uintptr_t)p + kona_guard_self.bias < kona_guard_self.size_bytes;
 }
 
-/* Where the page of the far address p is: to be added to it. page: p's place >> 12. table: what the
- * view says, when it has been read. */
-static inline __attribute__((always_inline)) uintptr_t
-kona_guard_delta_in(const uint64_t *table, const void *p, uintptr_t page, unsigned slot)
+/* Puts a page into the slot, then looks at its entry. page: a place >> 12. table: what the view
+ * says, when it has been read. */
+static inline __attribute__((always_inline)) uint64_t
+kona_guard_entry(const uint64_t *table, uintptr_t page, unsigned slot)
 {
-	uint64_t entry;
-
 	/* GU-1: store then load, unfenced; pairs with the membarrier in kona_hazard_collect(). */
 	__atomic_store_n(&kona_guard_self.slots[slot], page, __ATOMIC_RELAXED);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	/* PT-1: acquire, pairs with the release in kona_pt_settle(). */
-	while (__builtin_expect(
-		!((entry = __atomic_load_n(&table[page], __ATOMIC_ACQUIRE)) & KONA_GUARD_RESIDENT),
-		0))
-		kona_guard_miss(p);
-	return (uintptr_t)(entry & KONA_GUARD_DELTA);
+	return __atomic_load_n(&table[page], __ATOMIC_ACQUIRE);
 }
 
+/* Where the page of the far address p is: to be added to it. */
 static inline uintptr_t kona_guard_delta(const void *p, unsigned slot)
 {
-	return kona_guard_delta_in(kona_guard_self.table, p,
-				   ((uintptr_t)p + kona_guard_self.bias) >> 12, slot);
+	uintptr_t page = ((uintptr_t)p + kona_guard_self.bias) >> 12;
+	uint64_t entry;
+
+	while (__builtin_expect(!((entry = kona_guard_entry(kona_guard_self.table, page, slot)) &
+				  KONA_GUARD_RESIDENT),
+				0))
+		kona_guard_miss(p);
+	return (uintptr_t)(entry & KONA_GUARD_DELTA);
 }
 
 /* Marks the line at a translated address, of VFMem, as dirty. */

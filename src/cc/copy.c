@@ -147,19 +147,18 @@ char *kona_cc_strdup(const char *from)
 	return kona_cc_strndup(from, SIZE_MAX);
 }
 
-__thread uintptr_t kona_cc_found;
-
-void kona_cc_translate(const void *p, unsigned slot, size_t bytes, int stores)
+uintptr_t kona_cc_translate(const void *p, unsigned long access)
 {
-	size_t within = (uintptr_t)p % KONA_CC_PAGE_BYTES;
+	size_t within = (uintptr_t)p % KONA_CC_PAGE_BYTES, bytes = KONA_CC_ACCESS_BYTES(access);
 	const char *local = p;
+	uintptr_t d;
 
-	kona_cc_found = 0;
 	if (!kona_guard_is_far(p) || within > KONA_CC_PAGE_BYTES - bytes)
-		return;
-	kona_cc_found = kona_guard_delta(p, slot);
-	if (!stores)
-		return;
-	kona_guard_mark(local + kona_cc_found);
-	kona_guard_mark(local + kona_cc_found + bytes - 1);
+		return 0;
+	d = kona_guard_delta(p, KONA_CC_ACCESS_SLOT(access));
+	if (KONA_CC_ACCESS_STORES(access)) {
+		kona_guard_mark(local + d);
+		kona_guard_mark(local + d + bytes - 1);
+	}
+	return d;
 }

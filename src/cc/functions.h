@@ -21,6 +21,6 @@
 #undef KONA_CC_FUNCTION
 
 /* What kona_cc_elsewhere() does (cc/guards.h). */
-void kona_cc_translate(const void *p, unsigned slot, size_t bytes, int stores);
+uintptr_t kona_cc_translate(const void *p, unsigned long access);
 
 #endif

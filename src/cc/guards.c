@@ -13,12 +13,18 @@
  */
 #include "cc/guards.h"
 #include "cc/version.h"
-#define KONA_GUARD_BOUND_NOW /* kona-cc.c: -z now */
 #include "kona/guard.h"
 
 #define GUARD __attribute__((always_inline)) extern inline
 
 #define RARELY(x) __builtin_expect(!!(x), 0)
+/* Puts what is done for far memory behind the comparison, and ordinary memory a jump away. */
+#define ORDINARY(place) \
+	__builtin_expect_with_probability((place) >= kona_guard_self.size_bytes, 0, 0.7)
+
+/* Keeps loop strength reduction from what is made of the value: it takes the rare ways for as often
+ * used as the others, and has loops count in a register more for each. */
+#define OPAQUE(value) __asm__("" : "+r"(value))
 
 enum {
 	PAGE_MASK = 4095,
@@ -39,41 +45,77 @@ GUARD const uint64_t *kona_cc_g_table(void)
 	return kona_guard_self.table;
 }
 
+/*
+ * The distance of a far p, whose page is put into the slot of `access` (KONA_CC_ACCESS). The type
+ * of the access promises that no bit of `mask` is set in p: then it stays in a line, which is
+ * marked if it stores. Programs break such promises; then it is kona_cc_elsewhere() that sees to it
+ * that the distance holds for all of the access.
+ */
+static inline __attribute__((always_inline)) uintptr_t far_distance(const char *p, uintptr_t place,
+								    const uint64_t *table,
+								    unsigned long access,
+								    uintptr_t mask)
+{
+	uint64_t entry;
+
+	if (RARELY((uintptr_t)p & mask))
+		return kona_cc_elsewhere(p, access);
+	entry = kona_guard_entry(table, place >> 12, KONA_CC_ACCESS_SLOT(access));
+	if (RARELY(!(entry & KONA_GUARD_RESIDENT)))
+		return kona_cc_elsewhere(p, access);
+	entry &= KONA_GUARD_DELTA;
+	if (KONA_CC_ACCESS_STORES(access))
+		kona_guard_mark(p + entry);
+	return entry;
+}
+
 /* Translates for as long as `slot` is not used again. */
 GUARD uintptr_t kona_cc_g_delta(const char *p, uintptr_t bias, const uint64_t *table, int lazy,
 				unsigned slot)
 {
 	uintptr_t place = (uintptr_t)p + bias;
 
-	if (place >= kona_guard_self.size_bytes)
+	if (ORDINARY(place))
 		return 0;
-	return kona_guard_delta_in(lazy ? kona_guard_self.table : table, p, place >> 12, slot);
+	return far_distance(p, place, lazy ? kona_guard_self.table : table,
+			    KONA_CC_ACCESS(slot, 1, 0), 0);
 }
 
 /*
- * The same for an access of `bytes`, whose type promises that no bit of `mask` is set in p: then it
- * stays in a line, which is marked if `stores`. Programs break such promises; then it is
- * kona_cc_elsewhere() that sees to it that d holds for all of the access.
+ * The same for an access of `bytes`, with the `mask` of its type. The 0 of ordinary memory is one
+ * that the optimiser does not know: else it gives it a block of its own, and far memory a jump
+ * around that. So nothing is added but where the memory is used, by its addressing.
  */
 GUARD char *kona_cc_g_translate(char *p, uintptr_t bias, const uint64_t *table, int lazy,
 				unsigned slot, long bytes, uintptr_t mask, int stores,
 				uintptr_t *ret_d)
 {
-	uintptr_t place = (uintptr_t)p + bias, d = 0;
-	char *local = p;
+	uintptr_t place, d = 0;
 
-	if (RARELY(place < kona_guard_self.size_bytes && (uintptr_t)p & mask)) {
-		kona_cc_elsewhere(p, slot, (unsigned long)bytes, stores);
-		d = kona_cc_found;
-		local = p + d;
-	} else if (place < kona_guard_self.size_bytes) {
-		d = kona_guard_delta_in(lazy ? kona_guard_self.table : table, p, place >> 12, slot);
-		local = p + d;
-		if (stores)
-			kona_guard_mark(local);
-	}
+	OPAQUE(p);
+	place = (uintptr_t)p + bias;
+	__asm__ volatile("" : "+r"(d));
+	if (!ORDINARY(place))
+		d = far_distance(p, place, lazy ? kona_guard_self.table : table,
+				 KONA_CC_ACCESS(slot, bytes, stores), mask);
 	*ret_d = d;
-	return local;
+	return p + d;
+}
+
+/*
+ * Whether `bytes` at local + offset leave the page of `local`. A short way up is asked by one test:
+ * does its last byte lie at the start of a page? That includes some that have not left theirs.
+ */
+static inline __attribute__((always_inline)) int leaves(const char *local, long offset, long bytes)
+{
+	unsigned long way = (unsigned long)(offset + bytes - 1), start = LINE_BYTES / 4;
+
+	if (offset >= 0 && way <= LINE_BYTES) {
+		while (start < way)
+			start *= 2;
+		return !(((uintptr_t)local + way) & (PAGE_MASK & -start));
+	}
+	return ((uintptr_t)local & PAGE_MASK) + (uintptr_t)offset > 4096 - (uintptr_t)bytes;
 }
 
 /*
@@ -84,9 +126,8 @@ GUARD char *kona_cc_g_translate(char *p, uintptr_t bias, const uint64_t *table, 
 GUARD char *kona_cc_g_again(char *p, char *local, uintptr_t d, long offset, long bytes,
 			    unsigned slot, uintptr_t *ret_d)
 {
-	if (RARELY(((uintptr_t)local & PAGE_MASK) + (uintptr_t)offset > 4096 - (uintptr_t)bytes)) {
-		kona_cc_elsewhere(p, slot, (unsigned long)bytes, 0);
-		*ret_d = kona_cc_found;
+	if (RARELY(leaves(local, offset, bytes))) {
+		*ret_d = kona_cc_elsewhere(p, KONA_CC_ACCESS(slot, bytes, 0));
 		return p + *ret_d;
 	}
 	*ret_d = d;
@@ -163,18 +204,17 @@ GUARD char *kona_cc_g_whole_span(char *p, char *local, uintptr_t d, long bytes, 
 GUARD char *kona_cc_g_window(char *p, uintptr_t *start, uintptr_t *d, unsigned slot, long most,
 			     long bytes, uintptr_t mask, char *bounce, int stores)
 {
+	OPAQUE(p);
 	if (RARELY((uintptr_t)p - *start > 4096 - (uintptr_t)most)) {
 		*d = kona_cc_g_delta(p, kona_guard_self.bias, NULL, 1, slot);
 		*start = (uintptr_t)p & ~(uintptr_t)PAGE_MASK;
 		if (((uintptr_t)p & PAGE_MASK) > 4096 - (uintptr_t)bytes) {
-			if (!bounce) { /* as kona_cc_elsewhere() does */
-				*start = KONA_CC_WINDOW_CLOSED;
-				*d = 0;
-				return p;
-			}
-			if (!stores)
+			if (bounce && !stores)
 				kona_cc_straddle_load(bounce, p, (unsigned long)bytes);
-			return bounce;
+			if (bounce)
+				return bounce;
+			*start = KONA_CC_WINDOW_CLOSED;
+			*d = 0; /* as kona_cc_elsewhere() says */
 		}
 	}
 	if (stores && bounce)

@@ -278,8 +278,6 @@ static struct kona_cc_args whole_command(int argc, char **argv, const struct par
 		snprintf(word, sizeof(word), "-Wl,-rpath,%s", parts->libraries);
 		if (!is_static)
 			kona_cc_args_add(&args, word);
-		/* Lazy binding uses a register that a guard keeps across kona_guard_miss(). */
-		kona_cc_args_add(&args, "-Wl,-z,now");
 	}
 	kona_cc_args_add(&args, "--end-no-unused-arguments");
 	return args;

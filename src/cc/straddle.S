@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The functions of cc/guards.h: kona_cc_memcpy and kona_cc_translate behind clang's
- * preserve_most convention, which saves every general register but %r11, and no vector registers.
- * In assembly, for not every compiler of this library knows the convention.
+ * preserve_most convention, which saves every general register but %r11 (and %rax, when that is
+ * what is returned), and no vector registers. In assembly, for not every compiler of this library
+ * knows the convention.
  */
 	.text
 	.hidden	kona_cc_memcpy, kona_cc_translate
@@ -23,9 +24,8 @@
 	.cfi_restore \register
 	.endm
 
-	.macro	behind function
+	.macro	behind function, returns
 	.cfi_startproc
-	save	%rax
 	save	%rcx
 	save	%rdx
 	save	%rsi
@@ -33,11 +33,17 @@
 	save	%r8
 	save	%r9
 	save	%r10
+	.if	\returns
+	call	\function
+	.else
+	save	%rax
 	subq	$8, %rsp
 	.cfi_adjust_cfa_offset 8
 	call	\function
 	addq	$8, %rsp
 	.cfi_adjust_cfa_offset -8
+	restore	%rax
+	.endif
 	restore	%r10
 	restore	%r9
 	restore	%r8
@@ -45,17 +51,16 @@
 	restore	%rsi
 	restore	%rdx
 	restore	%rcx
-	restore	%rax
 	ret
 	.cfi_endproc
 	.endm
 
 kona_cc_straddle_load:
 kona_cc_straddle_store:
-	behind	kona_cc_memcpy
+	behind	kona_cc_memcpy, returns=0
 	.size	kona_cc_straddle_load, . - kona_cc_straddle_load
 	.size	kona_cc_straddle_store, . - kona_cc_straddle_store
 kona_cc_elsewhere:
-	behind	kona_cc_translate
+	behind	kona_cc_translate, returns=1
 	.size	kona_cc_elsewhere, . - kona_cc_elsewhere
 	.section .note.GNU-stack, "", @progbits
