@@ -13,6 +13,7 @@
 
 #include "base/atomic.h"
 #include "base/units.h"
+#include "transport/flight.h"
 #include "transport/transport.h"
 
 enum { DIRECTION_IN, DIRECTION_OUT };
@@ -37,18 +38,56 @@ static void spin_until(uint64_t end_ns)
 		__builtin_ia32_pause();
 }
 
+static uint64_t bytes_of(const struct kona_read *reads, size_t count)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < count; i++)
+		bytes += reads[i].size_bytes;
+	return bytes;
+}
+
 static int delay_read(struct kona_transport *transport, const struct kona_read *reads, size_t count,
 		      uint64_t *system_calls)
 {
-	uint64_t start_ns = kona_now_ns(), bytes = 0;
+	uint64_t start_ns = kona_now_ns();
 	int rc = transport->below->ops->read(transport->below, reads, count, system_calls);
 
-	if (rc)
-		return rc;
-	for (size_t i = 0; i < count; i++)
-		bytes += reads[i].size_bytes;
-	spin_until(cross(transport, DIRECTION_IN, start_ns, bytes));
-	return 0;
+	if (!rc)
+		spin_until(cross(transport, DIRECTION_IN, start_ns, bytes_of(reads, count)));
+	return rc;
+}
+
+static bool delay_may_begin(struct kona_transport *transport, uint64_t offset_bytes)
+{
+	return true;
+}
+
+static int delay_begin_read(struct kona_transport *transport, struct kona_flight *flight,
+			    uint64_t *system_calls)
+{
+	uint64_t start_ns = kona_now_ns();
+	const struct kona_transport_ops *ops = transport->below->ops;
+	int rc = ops->begin_read ? ops->begin_read(transport->below, flight, system_calls) : 0;
+
+	if (!rc)
+		flight->delay_end_ns = cross(transport, DIRECTION_IN, start_ns,
+					     bytes_of(flight->reads, flight->count));
+	return rc;
+}
+
+/* Where the layer below copies, it does so now: a network card would have done it meanwhile. */
+static int delay_end_read(struct kona_transport *transport, struct kona_flight *flight,
+			  uint64_t *system_calls)
+{
+	struct kona_transport *below = transport->below;
+	int rc = below->ops->begin_read
+			 ? below->ops->end_read(below, flight, system_calls)
+			 : below->ops->read(below, flight->reads, flight->count, system_calls);
+
+	if (!rc)
+		spin_until(flight->delay_end_ns);
+	return rc;
 }
 
 static int delay_write_lines(struct kona_transport *transport, const struct kona_dirty_page *pages,
@@ -101,6 +140,9 @@ static void delay_close(struct kona_transport *transport)
 static const struct kona_transport_ops delay_ops = {
 	.name = "delay",
 	.read = delay_read,
+	.may_begin = delay_may_begin,
+	.begin_read = delay_begin_read,
+	.end_read = delay_end_read,
 	.write_lines = delay_write_lines,
 	.discard = delay_discard,
 	.read_judged = delay_read_judged,

@@ -240,20 +240,33 @@ int kona_link_expose(struct kona_link *link, const struct kona_data_expose *expo
 	return rc;
 }
 
-/* Receives the reply to a READ: its bytes go right to the pieces. */
-static int receive_pieces(struct kona_link *link, const struct kona_link_piece *pieces,
-			  size_t count, size_t total, uint64_t deadline_ns)
+int kona_link_ask(struct kona_link *link, const struct kona_link_piece *pieces, size_t count,
+		  uint64_t deadline_ns)
+{
+	struct kona_data_piece wire[KONA_DATA_MOST_PIECES];
+
+	for (size_t i = 0; i < count; i++)
+		wire[i] = (struct kona_data_piece){pieces[i].handle, pieces[i].size_bytes,
+						   pieces[i].offset_bytes};
+	return send_frame(link, KONA_DATA_READ, wire, count * sizeof(*wire), deadline_ns);
+}
+
+/* The bytes of a reply go right to the pieces. */
+int kona_link_receive(struct kona_link *link, const struct kona_link_piece *pieces, size_t count,
+		      uint64_t deadline_ns)
 {
 	struct iovec vectors[MOST_VECTORS];
 	struct kona_data_header header;
 	struct kona_data_failed refusal;
 	struct iovec rest[MOST_VECTORS];
-	size_t done;
+	size_t done, total = 0;
 	ssize_t got;
 
 	vectors[0] = (struct iovec){&header, sizeof(header)};
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
 		vectors[i + 1] = (struct iovec){pieces[i].buffer, pieces[i].size_bytes};
+		total += pieces[i].size_bytes;
+	}
 	memcpy(rest, vectors, sizeof(*rest) * (count + 1));
 	got = receive(link, vectors, count + 1, sizeof(header), deadline_ns);
 	if (got < 0)
@@ -279,18 +292,13 @@ static int receive_pieces(struct kona_link *link, const struct kona_link_piece *
 }
 
 /* As many pieces as one request takes. */
-static size_t cut(const struct kona_link_piece *pieces, size_t count,
-		  struct kona_data_piece *ret_wire, size_t *ret_total)
+static size_t cut(const struct kona_link_piece *pieces, size_t count)
 {
 	size_t taken = 0, total = 0;
 
 	while (taken < count && taken < KONA_DATA_MOST_PIECES &&
-	       total + pieces[taken].size_bytes <= KONA_DATA_MOST_READ_BYTES) {
-		ret_wire[taken] = (struct kona_data_piece){
-			pieces[taken].handle, pieces[taken].size_bytes, pieces[taken].offset_bytes};
+	       total + pieces[taken].size_bytes <= KONA_DATA_MOST_READ_BYTES)
 		total += pieces[taken++].size_bytes;
-	}
-	*ret_total = total;
 	return taken;
 }
 
@@ -298,14 +306,11 @@ int kona_link_read(struct kona_link *link, const struct kona_link_piece *pieces,
 		   uint64_t deadline_ns)
 {
 	while (count) {
-		struct kona_data_piece wire[KONA_DATA_MOST_PIECES];
-		size_t total, taken = cut(pieces, count, wire, &total);
-		int rc = taken ? send_frame(link, KONA_DATA_READ, wire, taken * sizeof(*wire),
-					    deadline_ns)
-			       : -EINVAL;
+		size_t taken = cut(pieces, count);
+		int rc = taken ? kona_link_ask(link, pieces, taken, deadline_ns) : -EINVAL;
 
 		if (!rc)
-			rc = receive_pieces(link, pieces, taken, total, deadline_ns);
+			rc = kona_link_receive(link, pieces, taken, deadline_ns);
 		if (rc)
 			return rc;
 		pieces += taken;

@@ -3,8 +3,9 @@
  * One TCP connection to a memory node, the client's end (wire/data.h).
  *
  * Whoever holds the link's lock uses it: a request and its reply, or many logs and then one wait
- * for all of them. Waiting spins for a short while, where that has been worth it lately, and
- * then sleeps. Every function has a deadline (kona_now_ns()); allocates nothing.
+ * for all of them. A read may be asked for under one holder of the lock and received by another.
+ * Waiting spins for a short while, where that has been worth it lately, and then sleeps. Every
+ * function has a deadline (kona_now_ns()); allocates nothing.
  *
  * Returns 0; -EREMOTEIO: the node refused this request, `status` says why, the link goes on; any
  * other -errno: the link is over (-ETIMEDOUT, -ECONNRESET, -EPROTO, ...), and closed for both ends.
@@ -22,6 +23,8 @@
 #include "base/spin.h"
 #include "wire/data.h"
 
+struct kona_flight;
+
 struct kona_link {
 	pthread_mutex_t lock;
 	int socket;   /* -1: none. Lent. Guarded by lock, like what follows */
@@ -30,6 +33,8 @@ struct kona_link {
 	struct kona_spin spin;
 	uint64_t calls;	  /* kernel calls made so far, for statistics */
 	uint64_t *opened; /* a bit per handle. Lent */
+	/* Its reply comes next, and must be received before the next request; or NULL. Lent */
+	struct kona_flight *flight;
 };
 
 /* A piece of a slab that was opened. */
@@ -56,6 +61,12 @@ KONA_MUST_CHECK int kona_link_open(struct kona_link *link, const struct kona_dat
 /* Asks where this process may read an open slab by itself. */
 KONA_MUST_CHECK int kona_link_expose(struct kona_link *link, const struct kona_data_expose *expose,
 				     struct kona_data_exposed *ret_exposed, uint64_t deadline_ns);
+
+/* Asks for pieces, as many as one request takes (KONA_DATA_MOST_*); and receives them. */
+KONA_MUST_CHECK int kona_link_ask(struct kona_link *link, const struct kona_link_piece *pieces,
+				  size_t count, uint64_t deadline_ns);
+KONA_MUST_CHECK int kona_link_receive(struct kona_link *link, const struct kona_link_piece *pieces,
+				      size_t count, uint64_t deadline_ns);
 
 /* Reads all pieces. */
 KONA_MUST_CHECK int kona_link_read(struct kona_link *link, const struct kona_link_piece *pieces,

@@ -82,7 +82,7 @@ static int ask(struct kona_pool *pool, unsigned int node, uint32_t slab,
 {
 	uint64_t deadline_ns = kona_pool_deadline_ns(kona_pool_word(pool, slab), node);
 	struct kona_data_expose expose = {.handle = slab};
-	struct kona_link *link = kona_pool_take_link(&pool->nodes[node]);
+	struct kona_link *link = kona_pool_take_link(pool, node);
 	int rc;
 
 	memcpy(expose.provider, pool->fabric->provider, sizeof(expose.provider));

@@ -6,6 +6,7 @@
 #ifndef KONA_TRANSPORT_POOL_INTERNAL_H
 #define KONA_TRANSPORT_POOL_INTERNAL_H
 
+#include "transport/flight.h"
 #include "transport/pool.h"
 
 /* --- pool-write.c --------------------------------------------------------------------------*/
@@ -24,8 +25,36 @@ KONA_MUST_CHECK int kona_pool_read_fabric(struct kona_pool *pool, unsigned int n
 
 /* --- pool.c --------------------------------------------------------------------------------*/
 
-/* A link for reading that is free, or else the next one in turn. Locked. */
-struct kona_link *kona_pool_take_link(struct kona_pool_node *node);
+/* A link for reading that is free, or else the next one in turn. Locked, and nothing under way. */
+struct kona_link *kona_pool_take_link(struct kona_pool *pool, unsigned int node);
+
+/* How far a read has come. */
+struct kona_pool_cursor {
+	size_t index;	   /* of the piece */
+	size_t done_bytes; /* of it */
+};
+
+/* Fills the batch with what the node of the first part serves. *at: where it ends. -EIO. */
+KONA_MUST_CHECK int kona_pool_fill(struct kona_pool *pool, const struct kona_read *reads,
+				   size_t count, struct kona_pool_cursor *at,
+				   struct kona_pool_batch *batch);
+
+/* Names the batch's slabs to the node, where this link has not yet. *ret_slab: the last one. */
+KONA_MUST_CHECK int kona_pool_open_slabs(struct kona_pool *pool,
+					 const struct kona_pool_batch *batch,
+					 struct kona_link *link, uint64_t deadline_ns,
+					 uint32_t *ret_slab);
+
+/* --- pool-ahead.c ------------------------------------------------------------------------------*/
+
+bool kona_pool_may_begin(struct kona_transport *transport, uint64_t offset_bytes);
+KONA_MUST_CHECK int kona_pool_begin_read(struct kona_transport *transport,
+					 struct kona_flight *flight, uint64_t *system_calls);
+KONA_MUST_CHECK int kona_pool_end_read(struct kona_transport *transport, struct kona_flight *flight,
+				       uint64_t *system_calls);
+
+/* Locks the link, and receives what is under way on it. */
+void kona_pool_lock_link(struct kona_pool *pool, struct kona_link *link);
 
 /* --- pool-mend.c -------------------------------------------------------------------------------*/
 

@@ -24,7 +24,7 @@ static int open_on(struct kona_pool *pool, unsigned int node, int index,
 	struct kona_pool_mending mending = {kona_now_ns() + KONA_POOL_PATIENCE_MS * MS, 0};
 	int rc;
 
-	pthread_mutex_lock(&link->lock);
+	kona_pool_lock_link(pool, link);
 	/* What it names now may be the slab as it was before it joined anew. */
 	link->opened[open->handle / 64] &= ~(UINT64_C(1) << open->handle % 64);
 	do
@@ -304,7 +304,7 @@ static bool is_whole(struct kona_pool *pool, uint32_t slab, unsigned int node)
 	struct kona_pool_mending mending = {kona_now_ns() + KONA_POOL_PATIENCE_MS * MS, 0};
 	int rc;
 
-	pthread_mutex_lock(&link->lock);
+	kona_pool_lock_link(pool, link);
 	do {
 		rc = kona_pool_ensure_open(pool, slab, node, link, mending.deadline_ns);
 		if (!rc)

@@ -23,20 +23,6 @@ enum {
 	NOBODY = -2,
 };
 
-/* How far a read has come. */
-struct cursor {
-	size_t index;	   /* of the piece */
-	size_t done_bytes; /* of it */
-};
-
-/* Pieces for one node. */
-struct batch {
-	int node; /* negative: local */
-	uint64_t word;
-	struct kona_link_piece pieces[KONA_DATA_MOST_PIECES];
-	size_t count, total_bytes;
-};
-
 static int find_replica(struct kona_pool *pool, uint64_t slab, uint64_t word,
 			enum kona_pool_state state)
 {
@@ -64,7 +50,7 @@ static int choose(struct kona_pool *pool, uint64_t slab, uint64_t word)
 
 /* Cuts the next part of a piece off: it ends with its slab. */
 static size_t next_part(struct kona_pool *pool, const struct kona_read *reads,
-			const struct cursor *at, struct kona_link_piece *ret_part)
+			const struct kona_pool_cursor *at, struct kona_link_piece *ret_part)
 {
 	const struct kona_read *read = &reads[at->index];
 	uint64_t offset_bytes = read->offset_bytes + at->done_bytes;
@@ -84,11 +70,11 @@ static size_t next_part(struct kona_pool *pool, const struct kona_read *reads,
 	return part;
 }
 
-static void advance(const struct kona_read *reads, struct cursor *at, size_t part_bytes)
+static void advance(const struct kona_read *reads, struct kona_pool_cursor *at, size_t part_bytes)
 {
 	at->done_bytes += part_bytes;
 	if (at->done_bytes == reads[at->index].size_bytes)
-		*at = (struct cursor){at->index + 1, 0};
+		*at = (struct kona_pool_cursor){at->index + 1, 0};
 }
 
 /* Is the part the end of the piece before, here and there? Then they are one. */
@@ -99,9 +85,8 @@ static bool continues(const struct kona_link_piece *before, const struct kona_li
 	       before->buffer + before->size_bytes == part->buffer;
 }
 
-/* Fills the batch with what the node of the first part serves. Returns where it ends; -EIO. */
-static int fill(struct kona_pool *pool, const struct kona_read *reads, size_t count,
-		struct cursor *at, struct batch *batch)
+int kona_pool_fill(struct kona_pool *pool, const struct kona_read *reads, size_t count,
+		   struct kona_pool_cursor *at, struct kona_pool_batch *batch)
 {
 	batch->count = batch->total_bytes = 0;
 	while (at->index < count && batch->count < KONA_DATA_MOST_PIECES) {
@@ -131,27 +116,29 @@ static int fill(struct kona_pool *pool, const struct kona_read *reads, size_t co
 	return 0;
 }
 
-struct kona_link *kona_pool_take_link(struct kona_pool_node *node)
+struct kona_link *kona_pool_take_link(struct kona_pool *pool, unsigned int node)
 {
+	struct kona_link *links = pool->nodes[node].links, *link;
 	/* relaxed: any order will do */
-	uint32_t turn = kona_add_relaxed(&node->turn, 1);
-	struct kona_link *link;
+	uint32_t turn = kona_add_relaxed(&pool->nodes[node].turn, 1);
 
 	for (uint32_t i = 0; i < KONA_POOL_LINKS - 1; i++) {
-		link = &node->links[1 + (turn + i) % (KONA_POOL_LINKS - 1)];
-		if (link->socket >= 0 && !pthread_mutex_trylock(&link->lock))
+		link = &links[1 + (turn + i) % (KONA_POOL_LINKS - 1)];
+		if (link->socket < 0 || pthread_mutex_trylock(&link->lock))
+			continue;
+		if (!link->flight)
 			return link;
+		pthread_mutex_unlock(&link->lock);
 	}
-	link = &node->links[1 + turn % (KONA_POOL_LINKS - 1)];
+	link = &links[1 + turn % (KONA_POOL_LINKS - 1)];
 	if (link->socket < 0)
-		link = &node->links[1]; /* a forked child's only one, which may not be made yet */
-	pthread_mutex_lock(&link->lock);
+		link = &links[1]; /* a forked child's only one, which may not be made yet */
+	kona_pool_lock_link(pool, link);
 	return link;
 }
 
-/* Names the batch's slabs to the node, where this link has not yet. */
-static int open_slabs(struct kona_pool *pool, struct batch *batch, struct kona_link *link,
-		      uint64_t deadline_ns, uint32_t *ret_slab)
+int kona_pool_open_slabs(struct kona_pool *pool, const struct kona_pool_batch *batch,
+			 struct kona_link *link, uint64_t deadline_ns, uint32_t *ret_slab)
 {
 	int rc = 0;
 
@@ -164,10 +151,10 @@ static int open_slabs(struct kona_pool *pool, struct batch *batch, struct kona_l
 }
 
 /* *ret_slab: the one that was refused; UINT32_MAX: one of them. */
-static int read_on(struct kona_pool *pool, struct batch *batch, struct kona_link *link,
+static int read_on(struct kona_pool *pool, struct kona_pool_batch *batch, struct kona_link *link,
 		   uint64_t deadline_ns, uint32_t *ret_slab)
 {
-	int rc = open_slabs(pool, batch, link, deadline_ns, ret_slab);
+	int rc = kona_pool_open_slabs(pool, batch, link, deadline_ns, ret_slab);
 
 	if (rc)
 		return rc;
@@ -176,11 +163,12 @@ static int read_on(struct kona_pool *pool, struct batch *batch, struct kona_link
 }
 
 /* 0; -EAGAIN: not from this node, look again who has it. */
-static int read_remote(struct kona_pool *pool, struct batch *batch, uint64_t *system_calls)
+static int read_remote(struct kona_pool *pool, struct kona_pool_batch *batch,
+		       uint64_t *system_calls)
 {
 	unsigned int node = (unsigned int)batch->node;
 	uint64_t deadline_ns = kona_pool_deadline_ns(batch->word, node), calls;
-	struct kona_link *link = kona_pool_take_link(&pool->nodes[node]);
+	struct kona_link *link = kona_pool_take_link(pool, node);
 	struct kona_pool_mending mending = {deadline_ns, 0};
 	uint32_t slab;
 	int rc;
@@ -202,7 +190,8 @@ static int read_remote(struct kona_pool *pool, struct batch *batch, uint64_t *sy
 	return -EAGAIN;
 }
 
-static int read_local(struct kona_pool *pool, const struct batch *batch, uint64_t *system_calls)
+static int read_local(struct kona_pool *pool, const struct kona_pool_batch *batch,
+		      uint64_t *system_calls)
 {
 	struct kona_read reads[KONA_DATA_MOST_PIECES];
 
@@ -220,15 +209,15 @@ static int pool_read(struct kona_transport *transport, const struct kona_read *r
 		     uint64_t *system_calls)
 {
 	struct kona_pool *pool = KONA_CONTAINER(transport, struct kona_pool, transport);
-	struct cursor at = {0, 0};
+	struct kona_pool_cursor at = {0, 0};
 
 	/* PL-1: acquire, pairs with the release in kona_pool_grant() */
 	if (!kona_load_acquire(&pool->remote))
 		return pool->local.ops->read(&pool->local, reads, count, system_calls);
 	while (at.index < count) {
-		struct cursor next = at;
-		struct batch batch;
-		int rc = fill(pool, reads, count, &next, &batch);
+		struct kona_pool_cursor next = at;
+		struct kona_pool_batch batch;
+		int rc = kona_pool_fill(pool, reads, count, &next, &batch);
 
 		if (!rc && batch.node < 0)
 			rc = read_local(pool, &batch, system_calls);
@@ -271,14 +260,15 @@ static int pool_read_judged(struct kona_transport *transport, uint64_t offset_by
 	for (;;) {
 		uint64_t word = kona_pool_word(pool, slab);
 		uint64_t others = here ? word : word & ~KONA_POOL_LOCAL;
-		struct batch batch = {.node = here || others ? choose(pool, slab, others) : NOBODY,
-				      .word = word,
-				      .count = 1};
+		struct kona_pool_batch batch = {.node = here || others ? choose(pool, slab, others)
+								       : NOBODY,
+						.word = word,
+						.count = 1};
 		int rc = -EBADMSG;
 
 		if (batch.node == NOBODY)
 			return rc;
-		next_part(pool, &read, &(struct cursor){0, 0}, &batch.pieces[0]);
+		next_part(pool, &read, &(struct kona_pool_cursor){0, 0}, &batch.pieces[0]);
 		rc = batch.node < 0 ? read_local(pool, &batch, &system_calls)
 				    : read_remote(pool, &batch, &system_calls);
 		if (rc == -EAGAIN)
@@ -326,6 +316,9 @@ static void pool_close(struct kona_transport *transport)
 static const struct kona_transport_ops pool_ops = {
 	.name = "pool",
 	.read = pool_read,
+	.may_begin = kona_pool_may_begin,
+	.begin_read = kona_pool_begin_read,
+	.end_read = kona_pool_end_read,
 	.write_lines = kona_pool_write_lines,
 	.discard = kona_pool_discard,
 	.read_judged = pool_read_judged,

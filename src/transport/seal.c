@@ -18,6 +18,7 @@
 
 #include "base/atomic.h"
 #include "base/units.h"
+#include "transport/flight.h"
 
 #define CHANGING UINT64_MAX
 
@@ -191,6 +192,40 @@ static int seal_read(struct kona_transport *transport, const struct kona_read *r
 	return 0;
 }
 
+static bool seal_may_begin(struct kona_transport *transport, uint64_t offset_bytes)
+{
+	struct kona_transport *below = seal_of(transport)->below;
+
+	return below->ops->may_begin && below->ops->may_begin(below, offset_bytes);
+}
+
+static int seal_begin_read(struct kona_transport *transport, struct kona_flight *flight,
+			   uint64_t *system_calls)
+{
+	struct kona_transport *below = seal_of(transport)->below;
+
+	return below->ops->begin_read ? below->ops->begin_read(below, flight, system_calls)
+				      : -EOPNOTSUPP;
+}
+
+/* Nobody writes a page that is being read (a child does not begin flights): what is known of the
+ * pages is what was when they were asked for. */
+static int seal_end_read(struct kona_transport *transport, struct kona_flight *flight,
+			 uint64_t *system_calls)
+{
+	struct kona_seal *seal = seal_of(transport);
+	int rc = seal->below->ops->end_read(seal->below, flight, system_calls);
+	struct cursor at = {0, 0};
+	struct batch batch;
+
+	while (!rc && at.index < flight->count) {
+		rc = fill(seal, flight->reads, flight->count, &at, &batch);
+		if (!rc)
+			rc = open_batch(seal, &batch);
+	}
+	return rc;
+}
+
 /* --- out ---------------------------------------------------------------------------------------*/
 
 static int write_batch(struct kona_seal *seal, const struct kona_dirty_page *pages, size_t count,
@@ -297,6 +332,9 @@ static void seal_close(struct kona_transport *transport)
 static const struct kona_transport_ops seal_ops = {
 	.name = "seal",
 	.read = seal_read,
+	.may_begin = seal_may_begin,
+	.begin_read = seal_begin_read,
+	.end_read = seal_end_read,
 	.write_lines = seal_write_lines,
 	.discard = seal_discard,
 	.expect_guards = seal_expect_guards,

@@ -8,8 +8,9 @@
  *
  * Layers over them: seal (encryption), delay (a network that is emulated), chaos (faults).
  *
- * All operations are synchronous, may be called from several threads at once, never allocate, and
- * return 0 or -errno: -EPROTO when the peer or the store does not behave, -EIO when it is gone.
+ * All operations may be called from several threads at once, never allocate, and return 0 or
+ * -errno: -EPROTO when the peer or the store does not behave, -EIO when it is gone. All are
+ * synchronous, but for reads that are begun by one call and ended by another (flight.h).
  */
 #ifndef KONA_TRANSPORT_TRANSPORT_H
 #define KONA_TRANSPORT_TRANSPORT_H
@@ -40,6 +41,7 @@ struct kona_judge {
 	bool (*is_right)(struct kona_judge *judge, char *page, const char *node);
 };
 
+struct kona_flight;
 struct kona_transport;
 
 struct kona_transport_ops {
@@ -50,6 +52,18 @@ struct kona_transport_ops {
 	 */
 	int (*read)(struct kona_transport *transport, const struct kona_read *reads, size_t count,
 		    uint64_t *system_calls);
+	/*
+	 * The same in two steps, for those to whom a read is a round trip; NULL, all three of them:
+	 * it is a copy. may_begin: a hint for a read of this place. begin_read() asks for all of
+	 * flight->reads, and does not wait; after an error, which means nothing but "not now",
+	 * nothing is begun. Every flight that was begun must be ended, by any thread: end_read()
+	 * waits until all has come, and returns what read() would.
+	 */
+	bool (*may_begin)(struct kona_transport *transport, uint64_t offset_bytes);
+	int (*begin_read)(struct kona_transport *transport, struct kona_flight *flight,
+			  uint64_t *system_calls);
+	int (*end_read)(struct kona_transport *transport, struct kona_flight *flight,
+			uint64_t *system_calls);
 	/*
 	 * Stores the dirty lines of count pages; when it returns 0 they are at home. Adds what
 	 * crossed the transport, headers included, to *wire_bytes, and the kernel calls made to

@@ -19,6 +19,7 @@
 
 #include "base/atomic.h"
 #include "data-node.h"
+#include "transport/flight.h"
 #include "transport/pool.h"
 
 enum {
@@ -317,6 +318,81 @@ static void neighbours_travel_as_one(void **state)
 		pool.transport.ops->read(&pool.transport, reads, KONA_ARRAY_LEN(reads), &calls), 0);
 	assert_memory_equal(got, model, sizeof(got));
 	assert_int_equal(requests_to(0) - before, 1);
+}
+
+/* --- reads that nobody waits for ---------------------------------------------------------------*/
+
+enum { FLIGHT_PAGES = 63 };
+
+static struct flight_of_pages {
+	struct kona_flight flight;
+	struct kona_read reads[FLIGHT_PAGES];
+	char got[FLIGHT_PAGES][KONA_PAGE_BYTES];
+} flights[KONA_POOL_LINKS];
+
+static int begin_flight(struct flight_of_pages *flight, uint64_t page)
+{
+	uint64_t calls = 0;
+
+	for (size_t i = 0; i < FLIGHT_PAGES; i++)
+		flight->reads[i] = (struct kona_read){(page + i) * KONA_PAGE_BYTES, flight->got[i],
+						      KONA_PAGE_BYTES};
+	flight->flight.reads = flight->reads;
+	flight->flight.count = FLIGHT_PAGES;
+	return pool.transport.ops->begin_read(&pool.transport, &flight->flight, &calls);
+}
+
+static void end_flight(struct flight_of_pages *flight)
+{
+	uint64_t calls = 0;
+
+	assert_int_equal(pool.transport.ops->end_read(&pool.transport, &flight->flight, &calls), 0);
+	assert_memory_equal(flight->got, model[flight->reads[0].offset_bytes / KONA_PAGE_BYTES],
+			    sizeof(flight->got));
+}
+
+/* While some links wait for a flight all else goes on, and may need those links. */
+static void flights_are_ended_in_any_order(void **state)
+{
+	struct kona_link *free_link = &pool.nodes[0].links[KONA_POOL_LINKS - 1];
+	int socket = free_link->socket;
+
+	kona_pool_use_fabric(&pool, NULL, NULL);
+	grant_all(1, false);
+	use(10);
+	assert_true(pool.transport.ops->may_begin(&pool.transport, 0));
+	for (int i = 0; i < 20; i++) {
+		int count = 0;
+
+		while (count < KONA_POOL_LINKS &&
+		       !begin_flight(&flights[count], draw() % (PAGES - FLIGHT_PAGES)))
+			count++;
+		assert_in_range(count, 1, KONA_POOL_LINKS - 2); /* one is left for reads */
+		read_some(200);
+		free_link->socket = -1;
+		read_some(20); /* now by a link with a flight */
+		free_link->socket = socket;
+		while (count-- > 0)
+			end_flight(&flights[count]);
+	}
+}
+
+static void a_flight_outlives_its_node(void **state)
+{
+	kona_pool_use_fabric(&pool, NULL, NULL);
+	grant_all(2, false);
+	use(10);
+	assert_int_equal(begin_flight(&flights[0], 0), 0);
+	stop_node(flights[0].flight.batch.node);
+	end_flight(&flights[0]);
+	read_all();
+}
+
+static void nothing_flies_over_shared_memory(void **state)
+{
+	assert_false(pool.transport.ops->may_begin(&pool.transport, 0));
+	grant_all(1, true);
+	assert_false(pool.transport.ops->may_begin(&pool.transport, 0));
 }
 
 static void one_replica(void **state)
@@ -998,6 +1074,11 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(one_replica, bring_up, take_down),
 		cmocka_unit_test_setup_teardown(neighbours_travel_as_one, bring_up, take_down),
 		cmocka_unit_test_setup_teardown(three_replicas, bring_up, take_down),
+		cmocka_unit_test_setup_teardown(flights_are_ended_in_any_order, bring_up,
+						take_down),
+		cmocka_unit_test_setup_teardown(a_flight_outlives_its_node, bring_up, take_down),
+		cmocka_unit_test_setup_teardown(nothing_flies_over_shared_memory, bring_up,
+						take_down),
 		cmocka_unit_test_setup_teardown(local_and_remote, bring_up, take_down),
 		cmocka_unit_test_setup_teardown(the_last_replica, bring_up, take_down),
 		cmocka_unit_test_setup_teardown(a_silent_node, bring_up, take_down),
