@@ -14,6 +14,7 @@
  *
  *   random      any page, any line of it
  *   sequential  page after page, each thread in its own stretch, again and again; any line of each
+ *   thirds      the same, but each third page, in three passes
  *
  *   update      read a line, write the same line
  *   mix         half of the accesses only read, the others only write
@@ -51,12 +52,12 @@ enum {
 	ACCESSES_PER_LOOK = 32, /* at the clock */
 };
 
-enum order { ORDER_RANDOM, ORDER_SEQUENTIAL };
+enum order { ORDER_RANDOM, ORDER_SEQUENTIAL, ORDER_THIRDS };
 enum path { PATH_PLAIN, PATH_GUARD, PATH_FLOOR };
 enum operation { OPERATION_UPDATE, OPERATION_MIX, OPERATION_READ };
 
 static const char *const path_names[] = {"plain", "guard", "floor"};
-static const char *const order_names[] = {"random", "sequential"};
+static const char *const order_names[] = {"random", "sequential", "thirds"};
 static const char *const operation_names[] = {"update", "mix", "read"};
 
 struct options {
@@ -160,9 +161,16 @@ static uint64_t choose_page(struct worker *worker, uint64_t random)
 
 	if (worker->options->order == ORDER_RANDOM)
 		return (random >> 32) * worker->pages >> 32;
-	page = worker->next_page++;
-	if (worker->next_page == worker->end_page)
-		worker->next_page = worker->first_page;
+	page = worker->next_page;
+	if (worker->options->order == ORDER_SEQUENTIAL) {
+		if (++worker->next_page == worker->end_page)
+			worker->next_page = worker->first_page;
+	} else {
+		worker->next_page += 3;
+		if (worker->next_page >= worker->end_page) /* the next pass */
+			worker->next_page =
+				worker->first_page + (page - worker->first_page + 1) % 3;
+	}
 	return page;
 }
 
@@ -363,7 +371,7 @@ static int run(const struct options *o, uint64_t *memory)
 static const struct argp_option argp_options[] = {
 	{"bytes", 'b', "SIZE", 0, "size of the memory [128M]"},
 	{"path", 'p', "NAME", 0, "plain, guard or floor (a thread each, half local) [plain]"},
-	{"order", 'o', "ORDER", 0, "random or sequential [random]"},
+	{"order", 'o', "ORDER", 0, "random, sequential or thirds [random]"},
 	{"operation", 'x', "NAME", 0, "update, mix or read [update]"},
 	{"threads", 't', "N", 0, "threads, 64 at most [1]"},
 	{"warm", 'w', "TIME", 0, "time before the one that counts [1s]"},
