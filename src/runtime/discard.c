@@ -14,6 +14,7 @@
 
 #include "base/atomic.h"
 #include "runtime/fatal.h"
+#include "runtime/flight.h"
 #include "runtime/mutate.h"
 #include "runtime/os.h"
 #include "runtime/space.h"
@@ -39,7 +40,7 @@ static bool is_nothing(const struct piece *piece, uint64_t entry)
 static void claim_page(struct kona_space *space, struct piece *piece, uint64_t i)
 {
 	for (;;) {
-		uint64_t entry = kona_pt_wait(&space->pt, piece->first + i);
+		uint64_t entry = kona_flight_await(space, piece->first + i);
 
 		piece->entries[i] = entry;
 		piece->claimed[i] =

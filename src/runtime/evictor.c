@@ -84,6 +84,7 @@ static void evict_until_plenty(struct kona_space *space)
 {
 	uint32_t idle = 0;
 
+	kona_flight_land_old(space);
 	while (kona_frames_available(&space->frames) < space->evict.high) {
 		int left;
 

@@ -21,6 +21,7 @@
 
 #include "base/atomic.h"
 #include "runtime/fatal.h"
+#include "runtime/flight.h"
 #include "runtime/hazard.h"
 #include "runtime/inplace.h"
 #include "runtime/os.h"
@@ -101,8 +102,11 @@ static int serve_once(struct kona_space *space, uint64_t page, uint64_t flags)
 	case KONA_PT_LOST:
 		kona_fatal("page %p is lost: no memory node has it any more",
 			   (void *)kona_space_address(space, page));
-	default: /* busy: its owner brings it back, or wakes the thread */
-		return kona_pt_touch(&space->pt, page) ? 0 : -ESTALE;
+	default: /* busy: its owner brings it back, or wakes the thread; in flight: that is us */
+		if (!kona_pt_touch(&space->pt, page))
+			return -ESTALE;
+		(void)kona_flight_land(space, page);
+		return 0;
 	}
 }
 

@@ -22,8 +22,12 @@ struct kona_space;
 KONA_MUST_CHECK int kona_fetch_frames(struct kona_space *space, struct kona_prefetch *prefetch,
 				      uint64_t page, uint64_t seen);
 
-/* Brings in what is REMOTE of these pages, as far as frames can be spared. */
+/* Brings in what is REMOTE of these pages, as far as frames can be spared; it may arrive later. */
 void kona_fetch_ahead(struct kona_space *space, uint64_t first, uint64_t pages);
+
+/* The thread comes to a page that was brought in ahead, or is on its way: asks for what will be
+ * next after that. */
+void kona_fetch_follow(struct kona_space *space, struct kona_prefetch *prefetch, uint64_t page);
 
 /* Brings back a page seen as COOLING. False: it changed, look again. */
 KONA_MUST_CHECK bool kona_fetch_recall(struct kona_space *space, struct kona_prefetch *prefetch,

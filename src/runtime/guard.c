@@ -21,6 +21,7 @@
 #include "base/atomic.h"
 #include "runtime/fatal.h"
 #include "runtime/fetch-frame.h"
+#include "runtime/flight.h"
 #include "runtime/hazard.h"
 #include "runtime/space.h"
 
@@ -88,8 +89,9 @@ void kona_guard_serve(struct kona_space *space, struct kona_hazard *hazard, uint
 			if (kona_fetch_frames(space, &hazard->prefetch, page, entry) == -EAGAIN)
 				make_room(space);
 			break;
-		default: /* somebody has it: what he makes of it is seen when he settles it */
-			kona_pt_wait(&space->pt, page);
+		default: /* it is under way, or somebody has it: what he makes of it is seen then */
+			kona_fetch_follow(space, &hazard->prefetch, page);
+			kona_flight_await(space, page);
 		}
 	}
 }

@@ -23,6 +23,7 @@
 
 #include "base/atomic.h"
 #include "runtime/fatal.h"
+#include "runtime/flight.h"
 #include "runtime/mutate.h"
 #include "runtime/os.h"
 #include "runtime/space.h"
@@ -139,7 +140,7 @@ static void bring_in_place(struct kona_space *space, uint64_t page)
 		uint64_t entry = kona_pt_load(&space->pt, page);
 
 		if (kona_pt_busy(entry))
-			entry = kona_pt_wait(&space->pt, page);
+			entry = kona_flight_await(space, page);
 		if (!kona_pt_framed(entry))
 			return;
 		if (kona_inplace_enter(space, page, entry) == -EAGAIN)
@@ -151,6 +152,7 @@ void kona_inplace_enter_range(struct kona_space *space, uint64_t first, uint64_t
 {
 	uint64_t page = first;
 
+	kona_flight_land_all(space);
 	while (page < first + pages) {
 		uint64_t slab = page / space->slab_pages;
 

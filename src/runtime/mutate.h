@@ -28,13 +28,16 @@ enum kona_mutation {
 	KONA_MUTATION_MARKS_CLEARED_LATE,
 	KONA_MUTATION_DISCARD_NO_SCAN,
 	KONA_MUTATION_DISCARD_CLEARS_MARKS,
+	KONA_MUTATION_LAND_BLIND,
+	KONA_MUTATION_SETTLE_FIRST,
 };
 
-#define KONA_MUTATION_NAMES                                                         \
-	"NONE", "LOAD_FIRST", "NO_MARK", "SIGNAL_IN_MISS", "NO_BARRIER", "NO_SCAN", \
-		"NO_SCAN_INPLACE", "NO_SAVED", "SAVED_FIRST", "NO_RESTORE",         \
-		"DEPTH_BEFORE_RESTORE", "GATHER_BEFORE_BARRIER", "HASH_AGAIN",      \
-		"MARKS_CLEARED_LATE", "DISCARD_NO_SCAN", "DISCARD_CLEARS_MARKS"
+#define KONA_MUTATION_NAMES                                                                    \
+	"NONE", "LOAD_FIRST", "NO_MARK", "SIGNAL_IN_MISS", "NO_BARRIER", "NO_SCAN",            \
+		"NO_SCAN_INPLACE", "NO_SAVED", "SAVED_FIRST", "NO_RESTORE",                    \
+		"DEPTH_BEFORE_RESTORE", "GATHER_BEFORE_BARRIER", "HASH_AGAIN",                 \
+		"MARKS_CLEARED_LATE", "DISCARD_NO_SCAN", "DISCARD_CLEARS_MARKS", "LAND_BLIND", \
+		"SETTLE_FIRST"
 
 #ifdef KONA_MUTATE
 extern enum kona_mutation kona_mutation_now; /* Immutable once there are two threads */

@@ -125,13 +125,13 @@ bool kona_pt_touch(struct kona_pagetable *pt, uint64_t page)
 	return kona_pt_busy(mark(pt, page, KONA_PT_TOUCHED));
 }
 
-uint64_t kona_pt_wait(struct kona_pagetable *pt, uint64_t page)
+uint64_t kona_pt_want(struct kona_pagetable *pt, uint64_t page)
 {
-	uint64_t seen;
+	return mark(pt, page, KONA_PT_WAITED);
+}
 
-	while (kona_pt_busy(seen = mark(pt, page, KONA_PT_WAITED)))
-		/* A change before the kernel looks makes it return at once (EAGAIN): look again. */
-		syscall(SYS_futex, &pt->entries[page], FUTEX_WAIT_PRIVATE, (uint32_t)seen, NULL,
-			NULL, 0);
-	return seen;
+void kona_pt_sleep(struct kona_pagetable *pt, uint64_t page, uint64_t seen)
+{
+	/* A change before the kernel looks makes it return at once (EAGAIN). */
+	syscall(SYS_futex, &pt->entries[page], FUTEX_WAIT_PRIVATE, (uint32_t)seen, NULL, NULL, 0);
 }

@@ -16,7 +16,7 @@
  *               inherits missing pages in the midst of a fetch; this tells what they hold)
  *    Z ZERO     local: the contents began as zeros, there is no baseline
  *    T TOUCHED  busy: a thread is stopped on the page; the owner must wake it (userfaultfd)
- *    W WAITED   busy: a thread sleeps in kona_pt_wait(); settling wakes it (futex)
+ *    W WAITED   busy: a thread sleeps in kona_pt_sleep(); settling wakes it (futex)
  *
  * Guards hit entries whose state has bit 3 (RESIDENT).
  *
@@ -130,7 +130,7 @@ KONA_MUST_CHECK bool kona_pt_cool(struct kona_pagetable *pt, uint64_t page, uint
 KONA_MUST_CHECK bool kona_pt_recall(struct kona_pagetable *pt, uint64_t page, uint64_t seen);
 
 /*
- * Owner: makes the page idle with exactly `entry` and wakes those in kona_pt_wait(). True when the
+ * Owner: makes the page idle with exactly `entry` and wakes those in kona_pt_sleep(). True when the
  * page was touched meanwhile: the caller must wake (UFFDIO_WAKE, or by mapping the page) the
  * threads that are stopped on it. May make a system call; never blocks.
  */
@@ -142,8 +142,10 @@ bool kona_pt_wanted(const struct kona_pagetable *pt, uint64_t page);
 /* Leaves the TOUCHED mark on a busy page. False when it is idle: look again. */
 KONA_MUST_CHECK bool kona_pt_touch(struct kona_pagetable *pt, uint64_t page);
 
-/* Sleeps until the page is idle; returns its entry. Not for the fault handler: it must not block.
- */
-uint64_t kona_pt_wait(struct kona_pagetable *pt, uint64_t page);
+/* Leaves the WAITED mark on a busy page. Returns the entry with it, or an idle one. */
+uint64_t kona_pt_want(struct kona_pagetable *pt, uint64_t page);
+
+/* Sleeps unless the entry is not `seen`, marked WAITED, any more; may return early. */
+void kona_pt_sleep(struct kona_pagetable *pt, uint64_t page, uint64_t seen);
 
 #endif

@@ -56,18 +56,30 @@ static bool looks_random(const struct kona_prefetch *prefetch)
 	return a != b && a != c && a != d && b != c && b != d && c != d;
 }
 
-/* The run is used up: twice as far when at least half of it was of use, else half as far. */
-static void adapt(struct kona_prefetch *prefetch)
+/* A run is used up: twice as far when at least half of it was of use, else half as far. */
+static void adapt(struct kona_prefetch *prefetch, uint32_t run_pages)
 {
 	if (!prefetch->window_pages)
 		prefetch->window_pages = 2;
-	else if (prefetch->used * 2 >= prefetch->window_pages)
+	else if (prefetch->used * 2 >= run_pages)
 		prefetch->window_pages *= 2;
 	else
 		prefetch->window_pages /= 2;
 	if (prefetch->window_pages > KONA_PREFETCH_MOST)
 		prefetch->window_pages = KONA_PREFETCH_MOST;
 	prefetch->used = 0;
+}
+
+/* The next miss of this trend comes behind the run, and is one stride from its end. */
+static uint32_t foretell(struct kona_prefetch *prefetch, uint64_t first, int64_t stride,
+			 uint64_t *pages)
+{
+	prefetch->run_first = first;
+	prefetch->run_stride = stride;
+	for (uint32_t i = 0; i < prefetch->window_pages; i++)
+		pages[i] = first + (uint64_t)stride * i;
+	prefetch->last_page = first + (uint64_t)stride * (prefetch->window_pages - 1);
+	return prefetch->window_pages;
 }
 
 uint32_t kona_prefetch_plan(struct kona_prefetch *prefetch, uint64_t page, uint64_t *pages)
@@ -81,12 +93,33 @@ uint32_t kona_prefetch_plan(struct kona_prefetch *prefetch, uint64_t page, uint6
 		prefetch->window_pages = 0;
 		return 0;
 	}
-	adapt(prefetch);
-	for (uint32_t i = 0; i < prefetch->window_pages; i++)
-		pages[i] = page + (uint64_t)stride * (i + 1);
-	/* The next miss of this trend comes behind the run, and is one stride from its end. */
-	prefetch->last_page = page + (uint64_t)stride * prefetch->window_pages;
-	return prefetch->window_pages;
+	adapt(prefetch, prefetch->window_pages);
+	prefetch->before_pages = 0;
+	return prefetch->window_pages ? foretell(prefetch, page + (uint64_t)stride, stride, pages)
+				      : 0;
+}
+
+static bool is_in_run(const struct kona_prefetch *prefetch, uint64_t page)
+{
+	int64_t from_first = (int64_t)(page - prefetch->run_first);
+
+	return prefetch->window_pages && !(from_first % prefetch->run_stride) &&
+	       from_first / prefetch->run_stride >= 0 &&
+	       from_first / prefetch->run_stride < prefetch->window_pages;
+}
+
+uint32_t kona_prefetch_follow(struct kona_prefetch *prefetch, uint64_t page, uint64_t *pages)
+{
+	uint32_t run_pages = prefetch->window_pages;
+	uint64_t next;
+
+	if (!is_in_run(prefetch, page))
+		return 0;
+	next = prefetch->run_first + (uint64_t)prefetch->run_stride * run_pages;
+	/* What was used since is of the run before: of this one it is the first page. */
+	adapt(prefetch, prefetch->before_pages);
+	prefetch->before_pages = run_pages;
+	return prefetch->window_pages ? foretell(prefetch, next, prefetch->run_stride, pages) : 0;
 }
 
 void kona_prefetch_used(struct kona_prefetch *prefetch)

@@ -23,13 +23,22 @@ struct kona_prefetch {
 	uint64_t last_page;
 	int64_t strides[KONA_PREFETCH_HISTORY]; /* a ring */
 	uint32_t noted;				/* strides so far */
-	uint32_t window_pages;			/* how far to run ahead; 0: not at all */
-	uint32_t used;				/* pages of the last run that were touched */
+	uint64_t run_first;			/* the run foretold last */
+	int64_t run_stride;
+	uint32_t window_pages; /* of that run: how far to run ahead; 0: not at all */
+	uint32_t before_pages; /* of the run before it, which it followed; 0: none */
+	uint32_t used;	       /* pages touched since it was foretold */
 };
 
 /* The thread missed `page`: puts pages to bring in with it into pages[KONA_PREFETCH_MOST], the
  * nearest first; returns how many. They may lie outside of VFMem. */
 uint32_t kona_prefetch_plan(struct kona_prefetch *prefetch, uint64_t page, uint64_t *pages);
+
+/*
+ * The thread comes to `page`, which was brought in ahead, or is on its way. When it has come to the
+ * run foretold last, the next one is due, if it is to arrive in time: the same as above.
+ */
+uint32_t kona_prefetch_follow(struct kona_prefetch *prefetch, uint64_t page, uint64_t *pages);
 
 /* The thread touched a page that was brought in ahead. */
 void kona_prefetch_used(struct kona_prefetch *prefetch);

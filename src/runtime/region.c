@@ -20,6 +20,7 @@
 #include "base/units.h"
 #include "runtime/discard.h"
 #include "runtime/fatal.h"
+#include "runtime/flight.h"
 #include "runtime/inplace.h"
 #include "runtime/os.h"
 #include "runtime/space.h"
@@ -385,7 +386,7 @@ static void settle_outside(struct kona_space *space, uint64_t page)
 	uint64_t entry;
 
 	do
-		entry = kona_pt_wait(&space->pt, page);
+		entry = kona_flight_await(space, page);
 	while (!kona_pt_claim(&space->pt, page, entry, KONA_PT_FETCHING));
 	/* What the store holds is of an earlier life. */
 	kona_vacate_keep(space, page, kona_pt_entry(KONA_PT_OUTSIDE, KONA_PT_STALE, 0));

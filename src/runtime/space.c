@@ -157,6 +157,7 @@ int64_t kona_space_resize(struct kona_space *space, uint64_t local_bytes)
 	int64_t left;
 
 	kona_space_lock(space, &signals);
+	kona_flight_land_old(space);
 	left = kona_frames_resize(&space->frames, local_bytes);
 	for (int moved = 1; left > 0 && moved > 0;) {
 		moved = kona_evict_batch(space);

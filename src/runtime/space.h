@@ -2,7 +2,7 @@
 /*
  * A space: one VFMem range with all that serves it. The stages of both walks work on it:
  *
- *   fetch walk:       guard -> fetch-frame -> (transport)    guarded code misses
+ *   fetch walk:       guard -> fetch-frame -> batch, flight -> (transport)  guarded code misses
  *                     fault -> fetch -> (transport)          other code touches a missing page
  *   write-back walk:  evict -> cool, vacate -> dirty -> (transport)    no frame is free
  *   beside them:      discard                            the program frees memory
@@ -34,6 +34,7 @@
 #include "runtime/evict.h"
 #include "runtime/fault.h"
 #include "runtime/fetch.h"
+#include "runtime/flight.h"
 #include "runtime/frame.h"
 #include "runtime/lineage.h"
 #include "runtime/pagetable.h"
@@ -75,6 +76,7 @@ struct kona_space {
 	bool foreign; /* Atomic, no edge: opens the reserve of frames to faults */
 
 	struct kona_region region;   /* which ranges of VFMem are in use */
+	struct kona_flights flights; /* flight.h */
 	struct kona_fetch fetch;     /* the handler's */
 	struct kona_fault fault;     /* the handler's */
 	struct kona_evict evict;     /* the evictor's */

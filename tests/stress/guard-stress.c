@@ -6,10 +6,12 @@
  * wrote and checks it at each access and at the end. All words carry the number of their page, so
  * that a reader who does not own one still sees when it is of another page. On pages of its own a
  * thread also moves ranges and discards. Translations are held while much else happens. Now and
- * then all pages go to their own addresses, as for a fork.
+ * then all pages go to their own addresses, as for a fork; and pages are brought in ahead, by
+ * flights where the store has them.
  *
  * Catches: a lost write; a stale read; a frame used by two pages; a page lost between its two
- * addresses; a slot lost around a signal; threads that wait for one another for ever.
+ * addresses; a slot lost around a signal; a page used before it came; threads that wait for one
+ * another for ever.
  *
  * usage: guard-stress [--seconds N] [--seed N] [--mutation NAME]
  *        The last: a known mistake is made, which must be found: "caught" and status 0 when it is.
@@ -33,6 +35,7 @@
 #include "base/units.h"
 #include "runtime/discard.h"
 #include "runtime/fatal.h"
+#include "runtime/fetch-frame.h"
 #include "runtime/guard.h"
 #include "runtime/hazard.h"
 #include "runtime/inplace.h"
@@ -83,7 +86,7 @@ struct worker {
 enum kona_mutation kona_mutation_now;
 #endif
 
-static struct kona_transport shm;
+static struct kona_transport shm, delayed; /* the second one: shm with flights */
 static struct kona_stats stats;
 static struct kona_space space;
 static uint64_t *data;
@@ -405,6 +408,16 @@ static void handle(int signal)
 	errno = saved;
 }
 
+/* Pages that nobody has asked for yet; others touch them meanwhile. */
+static void fly(struct worker *worker)
+{
+	uint64_t draw = next_random(&worker->random[PROGRAM]);
+
+	kona_hazard_begin_miss(kona_hazard_self());
+	kona_fetch_ahead(&space, draw % (SHARED_PAGES - 16), 1 + (draw >> 20) % 16);
+	kona_hazard_end_miss(kona_hazard_self());
+}
+
 static void *work(void *argument)
 {
 	struct worker *worker = argument;
@@ -428,8 +441,10 @@ static void *work(void *argument)
 			peep(worker, PROGRAM, 3);
 		else if (draw < 240)
 			stare(worker);
-		else if (draw < 254)
+		else if (draw < 248)
 			move_range(worker, draw == 240);
+		else if (draw < 254)
+			fly(worker);
 		else if (draw == 254)
 			discard_range(worker);
 		else
@@ -465,14 +480,14 @@ static int grow(void *context, uint64_t first, uint64_t count, bool patient)
 	return 0;
 }
 
-static void make_space(enum kona_dirty_mode mode)
+static void make_space(enum kona_dirty_mode mode, struct kona_transport *store)
 {
 	struct kona_space_options options = {
 		.size_bytes = SPACE_BYTES,
 		.slab_bytes = SLAB_BYTES,
 		.local_bytes = LOCAL_BYTES,
 		.dirty_mode = mode,
-		.store = &shm,
+		.store = store,
 		.stats = &stats,
 		.grower = {grow, NULL, 4},
 	};
@@ -481,6 +496,7 @@ static void make_space(enum kona_dirty_mode mode)
 	if (kona_transport_shm_init(&shm, SLAB_BYTES, SPACE_BYTES / SLAB_BYTES) ||
 	    kona_space_init(&space, &options))
 		found("no space: %s", strerror(errno));
+	kona_transport_delay_init(&delayed, &shm, 3000, UINT64_C(10000000000));
 	kona_guard_attach(&space);
 	data = kona_region_alloc(&space, PAGES, 1, PROT_READ | PROT_WRITE);
 	if (!data)
@@ -530,12 +546,13 @@ static void gather_in_place(void)
 }
 
 /* One run, in a process of its own. */
-static void run(uint64_t seed, unsigned seconds, enum kona_dirty_mode mode)
+static void run(uint64_t seed, unsigned seconds, enum kona_dirty_mode mode,
+		struct kona_transport *store)
 {
 	uint64_t random = seed + 1, end_ns;
 
 	alarm(seconds + (mutation == KONA_MUTATION_SIGNAL_IN_MISS ? 3 : DEADLINE_SECONDS));
-	make_space(mode);
+	make_space(mode, store);
 	start(seed);
 	end_ns = kona_now_ns() + seconds * UINT64_C(1000000000);
 	while (kona_now_ns() < end_ns) {
@@ -553,17 +570,19 @@ static void run(uint64_t seed, unsigned seconds, enum kona_dirty_mode mode)
 	       " moved in place, %" PRIu64 " back, %" PRIu64 " discarded\n",
 	       stats.guard_misses, stats.evicted_pages, stats.held_pages, stats.moved_in_place,
 	       stats.moved_to_frame, stats.discarded_pages);
-	if (!stats.held_pages || !stats.moved_in_place || !stats.moved_to_frame)
+	if (!stats.held_pages || !stats.moved_in_place || !stats.moved_to_frame ||
+	    (store == &delayed && !space.flights.slots[1].begun_ns))
 		exit(INCONCLUSIVE);
 }
 
-static int run_apart(uint64_t seed, unsigned seconds, enum kona_dirty_mode mode)
+static int run_apart(uint64_t seed, unsigned seconds, enum kona_dirty_mode mode,
+		     struct kona_transport *store)
 {
 	int status;
 	pid_t child = fork();
 
 	if (!child) {
-		run(seed, seconds, mode);
+		run(seed, seconds, mode, store);
 		exit(0);
 	}
 	if (child < 0 || waitpid(child, &status, 0) != child)
@@ -610,9 +629,11 @@ int main(int count, char **arguments)
 		found("this build makes no mistakes");
 #endif
 	if (!mutation) /* both ways of finding what unguarded code wrote */
-		return run_apart(seed, (seconds + 1) / 2, KONA_DIRTY_LINES) ||
-		       run_apart(seed, (seconds + 1) / 2, KONA_DIRTY_STORE);
-	status = run_apart(seed, seconds, KONA_DIRTY_LINES);
+		return run_apart(seed, (seconds + 2) / 3, KONA_DIRTY_LINES, &shm) ||
+		       run_apart(seed, (seconds + 2) / 3, KONA_DIRTY_STORE, &shm) ||
+		       run_apart(seed, (seconds + 2) / 3, KONA_DIRTY_LINES, &delayed);
+	status = run_apart(seed, seconds, KONA_DIRTY_LINES,
+			   mutation >= KONA_MUTATION_LAND_BLIND ? &delayed : &shm);
 	printf("%s: %s\n", names[mutation], status ? "caught" : "NOT caught");
 	return status ? 0 : 1;
 }

@@ -55,12 +55,21 @@ static void flags_and_payload_survive_the_walk(void **state)
 	assert_true(kona_pt_settle(&pt, 7, kona_pt_entry(KONA_PT_REMOTE, 0, 5)));
 	assert_int_equal(kona_pt_load(&pt, 7), kona_pt_entry(KONA_PT_REMOTE, 0, 5));
 	assert_false(kona_pt_touch(&pt, 7));
-	assert_int_equal(kona_pt_wait(&pt, 7), kona_pt_entry(KONA_PT_REMOTE, 0, 5));
+	assert_int_equal(kona_pt_want(&pt, 7), kona_pt_entry(KONA_PT_REMOTE, 0, 5));
 }
 
 /* Guarded by the page that it counts: plain on purpose, so that two owners lose an increment. */
 static uint64_t owned[PAGES];
 static uint64_t touches, touches_seen; /* Atomic, no edge: counted after the threads are joined. */
+
+static uint64_t wait_until_idle(uint64_t page)
+{
+	uint64_t seen;
+
+	while (kona_pt_busy(seen = kona_pt_want(&pt, page)))
+		kona_pt_sleep(&pt, page, seen);
+	return seen;
+}
 
 static void *contend(void *seed)
 {
@@ -73,7 +82,7 @@ static void *contend(void *seed)
 		random ^= random >> 7;
 		random ^= random << 17;
 		page = 100 + random % PAGES;
-		entry = random & 8 ? kona_pt_load(&pt, page) : kona_pt_wait(&pt, page);
+		entry = random & 8 ? kona_pt_load(&pt, page) : wait_until_idle(page);
 		if (kona_pt_busy(entry)) {
 			kona_add_relaxed(&touches, kona_pt_touch(&pt, page));
 			continue;

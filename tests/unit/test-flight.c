@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Flights on the real engine, over a store whose reads are begun and ended, in a process per test.
+ *
+ * Catches: a page that is used before it came; a thread that waits for a page of a flight that
+ * nobody lands, whichever way it comes to it (a guard, a fault, a discard, a fork); flights that
+ * are not begun in a scan, or are in random accesses; frames that flights keep.
+ */
+#include "engine.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include <kona/guard.h>
+
+#include "base/atomic.h"
+#include "runtime/discard.h"
+#include "runtime/fetch-frame.h"
+#include "runtime/flight.h"
+#include "runtime/guard.h"
+#include "runtime/hazard.h"
+#include "runtime/inplace.h"
+#include "transport/flight.h"
+
+/* The bytes come when a flight is ended, and not before. */
+static struct kona_transport flying;
+static uint64_t begun, ended; /* Atomic, no edge, both */
+static bool refuses;	      /* each second one */
+
+static int fly_read(struct kona_transport *transport, const struct kona_read *reads, size_t count,
+		    uint64_t *system_calls)
+{
+	return shm.ops->read(&shm, reads, count, system_calls);
+}
+
+static bool fly_may_begin(struct kona_transport *transport, uint64_t offset_bytes)
+{
+	return true;
+}
+
+static int fly_begin(struct kona_transport *transport, struct kona_flight *flight,
+		     uint64_t *system_calls)
+{
+	for (size_t i = 0; i < flight->count; i++)
+		memset(flight->reads[i].buffer, 0xee, flight->reads[i].size_bytes);
+	/* relaxed: a test's notes */
+	return kona_add_relaxed(&begun, 1) % 2 && refuses ? -EBUSY : 0;
+}
+
+static int fly_end(struct kona_transport *transport, struct kona_flight *flight,
+		   uint64_t *system_calls)
+{
+	kona_add_relaxed(&ended, 1); /* relaxed: a test's notes */
+	return shm.ops->read(&shm, flight->reads, flight->count, system_calls);
+}
+
+static int fly_write(struct kona_transport *transport, const struct kona_dirty_page *pages,
+		     size_t count, uint64_t *wire_bytes, uint64_t *system_calls)
+{
+	return shm.ops->write_lines(&shm, pages, count, wire_bytes, system_calls);
+}
+
+static int fly_discard(struct kona_transport *transport, uint64_t offset_bytes, uint64_t size_bytes)
+{
+	return shm.ops->discard(&shm, offset_bytes, size_bytes);
+}
+
+static const struct kona_transport_ops fly_ops = {
+	.name = "flying",
+	.read = fly_read,
+	.may_begin = fly_may_begin,
+	.begin_read = fly_begin,
+	.end_read = fly_end,
+	.write_lines = fly_write,
+	.discard = fly_discard,
+};
+
+static uint64_t get(const uint64_t *p)
+{
+	return *(const uint64_t *)kona_guard_load(p, 0);
+}
+
+static void put(uint64_t *p, uint64_t value)
+{
+	*(uint64_t *)kona_guard_store(p, 1) = value;
+}
+
+static uint64_t *make_data(void)
+{
+	uint64_t *data;
+
+	flying.ops = &fly_ops;
+	make_space(KONA_DIRTY_LINES, &flying);
+	kona_guard_attach(&space);
+	kona_hazard_enter(&space);
+	data = take_data(DATA_PAGES);
+	for (uint64_t i = 0; i < DATA_PAGES; i++)
+		put(&data[i * WORDS], i + 1);
+	begun = ended = 0;
+	return data;
+}
+
+/* Begins a flight of `count` pages, the first of which are all remote by now. */
+static void fly(uint64_t *data, uint64_t count)
+{
+	uint64_t first = kona_space_page(&space, data);
+
+	kona_fetch_ahead(&space, first, count);
+	CHECK(begun && !ended);
+	for (uint64_t i = 0; i < count; i++)
+		CHECK(kona_pt_state(kona_pt_load(&space.pt, first + i)) == KONA_PT_FETCHING);
+}
+
+static uint64_t flights_left(void)
+{
+	uint64_t count = 0;
+
+	for (int i = 0; i < KONA_FLIGHTS; i++)
+		count += kona_load_acquire(&space.flights.slots[i].state) != KONA_FLIGHT_FREE;
+	return count;
+}
+
+static void check_scans(uint64_t *data)
+{
+	for (uint64_t i = 0; i < DATA_PAGES; i++)
+		CHECK(get(&data[i * WORDS]) == i + 1);
+	for (uint64_t i = DATA_PAGES; i-- > 0;)
+		CHECK(get(&data[i * WORDS]) == i + 1);
+	for (uint64_t i = 0; i < DATA_PAGES; i += 3)
+		CHECK(get(&data[i * WORDS]) == i + 1);
+	kona_flight_land_all(&space);
+	CHECK(flights_left() == 0 && space.flights.pages == 0);
+	CHECK(stats.prefetched_pages > DATA_PAGES);
+	CHECK(stats.prefetch_used_pages > stats.prefetched_pages * 8 / 10);
+	CHECK(stats.local_pages_peak <= space.frames.count);
+}
+
+/* In a scan a thread misses at its beginning only: what follows is always on its way. */
+static void scans_fly(void)
+{
+	uint64_t *data = make_data(), misses = stats.guard_misses, random = 1, before;
+
+	check_scans(data);
+	CHECK(begun == ended && ended > 2 * DATA_PAGES / KONA_PREFETCH_MOST);
+	CHECK(stats.guard_misses - misses < DATA_PAGES / 8);
+	for (int i = 0; i < 64; i++) /* until no trend is left */
+		get(&data[next_random(&random) % DATA_PAGES * WORDS]);
+	before = begun;
+	for (uint64_t i = 0; i < 2 * DATA_PAGES; i++)
+		get(&data[next_random(&random) % DATA_PAGES * WORDS]);
+	CHECK(begun - before < DATA_PAGES / 100);
+}
+
+static void refused_flights_are_reads(void)
+{
+	uint64_t *data = make_data();
+
+	refuses = true;
+	check_scans(data);
+	CHECK(ended && begun > ended);
+}
+
+static void a_guard_lands(void)
+{
+	uint64_t *data = make_data();
+
+	fly(data, 16);
+	for (uint64_t i = 16; i-- > 0;)
+		CHECK(get(&data[i * WORDS]) == i + 1);
+	CHECK(ended == 1 && flights_left() == 0);
+}
+
+static void a_fault_lands(void)
+{
+	uint64_t *data = make_data();
+
+	fly(data, 16);
+	for (uint64_t i = 16; i-- > 0;)
+		CHECK(data[i * WORDS] == i + 1);
+	CHECK(ended == 1 && flights_left() == 0 && stats.faults_missing);
+}
+
+static void a_discard_lands(void)
+{
+	uint64_t *data = make_data();
+
+	fly(data, 16);
+	kona_discard(&space, kona_space_page(&space, data), 8);
+	CHECK(ended == 1 && flights_left() == 0);
+	for (uint64_t i = 0; i < 16; i++)
+		CHECK(get(&data[i * WORDS]) == (i < 8 ? 0 : i + 1));
+}
+
+/* As a fork does it. */
+static void all_land_in_place(void)
+{
+	uint64_t *data = make_data(), first = kona_space_page(&space, data);
+
+	fly(data, 16);
+	kona_hazard_close_gate();
+	kona_fault_round_trip(&space);
+	kona_inplace_enter_range(&space, 0, kona_region_used_pages(&space.region));
+	CHECK(ended == 1 && flights_left() == 0);
+	for (uint64_t i = 0; i < 16; i++)
+		CHECK(kona_pt_state(kona_pt_load(&space.pt, first + i)) == KONA_PT_INPLACE);
+	kona_hazard_open_gate();
+	CHECK(get(&data[5 * WORDS]) == 6);
+}
+
+/* Nobody comes for it; eviction lands it and takes its frames again. */
+static void a_flight_is_not_forgotten(void)
+{
+	uint64_t *data = make_data(), first = kona_space_page(&space, data), random = 1;
+
+	fly(data, 16);
+	usleep(30000);
+	/* The evictor may be late on a busy machine. */
+	while (kona_pt_state(kona_pt_load(&space.pt, first)) == KONA_PT_FETCHING) {
+		uint64_t i = 32 + next_random(&random) % (DATA_PAGES - 32);
+
+		put(&data[i * WORDS], i + 1);
+	}
+	CHECK(ended);
+}
+
+static void *scan(void *argument)
+{
+	uint64_t *data = argument;
+
+	kona_hazard_enter(&space);
+	for (int round = 0; round < 8; round++)
+		for (uint64_t i = 0; i < DATA_PAGES; i++)
+			CHECK(get(&data[i * WORDS]) == i + 1);
+	kona_hazard_leave();
+	return NULL;
+}
+
+/* More streams than flights. */
+static void many_threads(void)
+{
+	uint64_t *data = make_data();
+	pthread_t threads[2 * KONA_FLIGHTS];
+
+	for (size_t i = 0; i < KONA_ARRAY_LEN(threads); i++)
+		CHECK(!pthread_create(&threads[i], NULL, scan, data));
+	for (size_t i = 0; i < KONA_ARRAY_LEN(threads); i++)
+		pthread_join(threads[i], NULL);
+	CHECK(ended > 8 * DATA_PAGES / KONA_PREFETCH_MOST / 2);
+	kona_flight_land_all(&space);
+	CHECK(begun == ended && space.flights.pages == 0);
+}
+
+/* --- each in a process of its own --------------------------------------------------------------*/
+
+APART(scans_fly)
+APART(refused_flights_are_reads)
+APART(a_guard_lands)
+APART(a_fault_lands)
+APART(a_discard_lands)
+APART(all_land_in_place)
+APART(a_flight_is_not_forgotten)
+APART(many_threads)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(scans_fly_apart),
+		cmocka_unit_test(refused_flights_are_reads_apart),
+		cmocka_unit_test(a_guard_lands_apart),
+		cmocka_unit_test(a_fault_lands_apart),
+		cmocka_unit_test(a_discard_lands_apart),
+		cmocka_unit_test(all_land_in_place_apart),
+		cmocka_unit_test(a_flight_is_not_forgotten_apart),
+		cmocka_unit_test(many_threads_apart),
+	};
+
+	return cmocka_run_group_tests_name("flight", tests, NULL, NULL);
+}
