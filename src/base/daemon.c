@@ -109,6 +109,35 @@ mode_t kona_daemon_option_mode(const char *text, struct argp_state *state)
 	return (mode_t)mode;
 }
 
+const char *kona_daemon_bad_address(int error)
+{
+	switch (-error) {
+	case EADDRINUSE:
+		return "another process has this port (ss -ltnp tells which): stop it, or give "
+		       "another port";
+	case EADDRNOTAVAIL:
+		return "this host has no such address (ip address tells which it has)";
+	case EACCES:
+		return "ports below 1024 are for root alone: give another one";
+	default:
+		return strerror(-error);
+	}
+}
+
+const char *kona_daemon_bad_path(int error)
+{
+	switch (-error) {
+	case EADDRINUSE:
+		return "another process listens there: stop it, or give another path";
+	case ENOENT:
+		return "there is no such folder: make it, or give another path";
+	case EACCES:
+		return "this user may not write to that folder: give another path, or let it";
+	default:
+		return strerror(-error);
+	}
+}
+
 enum kona_daemon_owner kona_daemon_owner_state(int owner_fd, int *left)
 {
 	char byte;

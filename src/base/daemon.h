@@ -43,6 +43,10 @@ struct argp_state;
 int kona_daemon_option_fd(const char *text, struct argp_state *state);
 mode_t kona_daemon_option_mode(const char *text, struct argp_state *state);
 
+/* What an administrator does about an address (HOST:PORT), or a socket's path, that is refused. */
+const char *kona_daemon_bad_address(int error);
+const char *kona_daemon_bad_path(int error);
+
 enum kona_daemon_owner {
 	KONA_OWNER_LIVES,
 	KONA_OWNER_LEFT, /* it wrote a byte and closed: let go of us, all is well */

@@ -214,9 +214,8 @@ static bool start_data(struct daemon *d)
 	listener = kona_dial_listen(data, &port);
 	if (listener < 0) {
 		kona_error("--data %s: %s", data,
-			   listener == -EINVAL	     ? "want ADDRESS:PORT, the address in numbers"
-			   : listener == -EADDRINUSE ? "this port is in use"
-						     : strerror(-listener));
+			   listener == -EINVAL ? "want ADDRESS:PORT, the address in numbers"
+					       : kona_daemon_bad_address(listener));
 		return false;
 	}
 	snprintf(d->endpoint, sizeof(d->endpoint), "%.*s:%u", (int)(strrchr(data, ':') - data),
@@ -425,7 +424,8 @@ int main(int argc, char **argv)
 	rc = kona_unix_listen(d.options.socket, SOCK_SEQPACKET, d.options.mode, &d.listener);
 	if (rc) {
 		kona_error("cannot listen at %s: %s", d.options.socket,
-			   rc == -EADDRINUSE ? "another kona-memd serves there" : strerror(-rc));
+			   rc == -EADDRINUSE ? "another kona-memd serves there"
+					     : kona_daemon_bad_path(rc));
 		return 1;
 	}
 	status = serve(&d);

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/daemon.h"
+
 static bool is_loopback(const struct sockaddr *address)
 {
 	if (address->sa_family == AF_INET)
@@ -97,10 +99,7 @@ static int listen_tcp(const char *address, enum kona_rack_trust trust,
 	} else {
 		rc = bind_and_listen(found, &listener->descriptor);
 		if (rc)
-			snprintf(why, why_bytes, "%s%s", strerror(-rc),
-				 rc == -EADDRINUSE ? ": another process has this port (ss -ltnp "
-						     "tells which); stop it, or --listen at another"
-						   : "");
+			snprintf(why, why_bytes, "%s", kona_daemon_bad_address(rc));
 	}
 	freeaddrinfo(found);
 	if (!rc)
@@ -118,8 +117,7 @@ int kona_rack_listen(const char *address, mode_t mode, enum kona_rack_trust trus
 		return listen_tcp(address, trust, ret_listener, why, why_bytes);
 	rc = kona_unix_listen(address + 5, SOCK_STREAM, mode, &ret_listener->named);
 	if (rc) {
-		snprintf(why, why_bytes, "%s",
-			 rc == -EADDRINUSE ? "another process listens there" : strerror(-rc));
+		snprintf(why, why_bytes, "%s", kona_daemon_bad_path(rc));
 		return rc;
 	}
 	ret_listener->is_unix = true;

@@ -242,12 +242,19 @@ static void explain(struct sqlite_store *s, int *rc, char *why)
 	if (why[0])
 		return;
 	if (code == SQLITE_BUSY) {
-		snprintf(why, KONA_STORE_TEXT_BYTES, "%s is in use by another kona-rackd", s->path);
+		snprintf(why, KONA_STORE_TEXT_BYTES,
+			 "%s is in use by another kona-rackd: stop it, or give another --state",
+			 s->path);
 		*rc = -EBUSY;
 	} else if (code == SQLITE_NOTADB) {
 		snprintf(why, KONA_STORE_TEXT_BYTES, "%s is not a state file of kona-rackd",
 			 s->path);
 		*rc = -EINVAL;
+	} else if (code == SQLITE_CANTOPEN || code == SQLITE_READONLY) {
+		snprintf(why, KONA_STORE_TEXT_BYTES,
+			 "%s: %s: its folder must be there, and the user who runs this must be "
+			 "able to write both",
+			 s->path, sqlite3_errmsg(s->database));
 	} else {
 		snprintf(why, KONA_STORE_TEXT_BYTES, "%s: %s%s", s->path,
 			 s->database ? sqlite3_errmsg(s->database) : "out of memory",

@@ -84,9 +84,10 @@ static int import(const char *folder, const char *name, struct loaded *l, char *
 	int rc = kona_pki_read(folder, name, &text);
 
 	if (rc) {
-		snprintf(why, KONA_PKI_TEXT_BYTES,
-			 "%s/%s: %s: make it with kona rack init, and name its folder with --pki",
-			 folder, name, strerror(-rc));
+		snprintf(why, KONA_PKI_TEXT_BYTES, "%s/%s: %s: %s", folder, name, strerror(-rc),
+			 rc == -EACCES ? "give it to the user who runs this (chown)"
+				       : "make it with kona rack init, and name its folder with "
+					 "--pki");
 		return -EINVAL;
 	}
 	data = (gnutls_datum_t){(unsigned char *)text, (unsigned int)strlen(text)};

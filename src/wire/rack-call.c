@@ -182,6 +182,22 @@ static int read_answer(struct kona_rack_peer *peer, const struct controller *con
 	return rc;
 }
 
+static const char *what_to_do(const struct controller *controller, CURLcode code)
+{
+	switch (code) {
+	case CURLE_COULDNT_CONNECT:
+		return ": does kona-rackd run there, and --listen at this address?";
+	case CURLE_OPERATION_TIMEDOUT:
+		return ": does its host run, and let this port through?";
+	case CURLE_GOT_NOTHING:
+		return strncmp(controller->address, "http:", 5)
+			       ? ""
+			       : ": a controller with --pki is called by https:// instead";
+	default:
+		return "";
+	}
+}
+
 /* What a TLS failure means: most often, something that this host can check by itself. */
 static void explain(struct kona_rack_peer *peer, const struct controller *controller, CURLcode code,
 		    const char *why, char *text)
@@ -195,6 +211,11 @@ static void explain(struct kona_rack_peer *peer, const struct controller *contro
 	case CURLE_SSL_CACERT_BADFILE:
 		if (kona_pki_check(peer->pki, own))
 			snprintf(text, KONA_RACK_TEXT_BYTES, "%s", own);
+		else if (code == CURLE_SSL_CONNECT_ERROR)
+			snprintf(text, KONA_RACK_TEXT_BYTES,
+				 "rack controller %s: %s: a controller without --pki is called by "
+				 "http:// instead",
+				 controller->address, why);
 		else
 			snprintf(text, KONA_RACK_TEXT_BYTES,
 				 "rack controller %s: its certificate is not one of %s, or not for "
@@ -203,8 +224,8 @@ static void explain(struct kona_rack_peer *peer, const struct controller *contro
 				 controller->address, peer->ca, why);
 		return;
 	default:
-		snprintf(text, KONA_RACK_TEXT_BYTES, "rack controller %s: %s", controller->address,
-			 why);
+		snprintf(text, KONA_RACK_TEXT_BYTES, "rack controller %s: %s%s",
+			 controller->address, why, what_to_do(controller, code));
 	}
 }
 
