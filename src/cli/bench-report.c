@@ -75,19 +75,22 @@ static double median_of(const struct kona_bench *bench, unsigned long t, int whi
 }
 
 /* Bytes written back by dirty bytes. Which those are, `wp` and swap do not know: they are taken
- * from the guards of the same round, page by page that left. */
+ * from the guards of the same round, page by page that left. Not a number where no round had any,
+ * or where nothing but what was there before the run is dirty. */
 static double amplification(const struct kona_bench *bench, unsigned long t, int which)
 {
 	double values[KONA_BENCH_MOST_ROUNDS];
+	size_t count = 0;
 
 	for (unsigned long round = 0; round < bench->rounds; round++) {
 		const struct kona_bench_result *results = bench->results[round][t];
 		int knows = which == KONA_BENCH_LINES ? KONA_BENCH_LINES : KONA_BENCH_GUARD;
+		double dirty = results[knows].dirty_bytes_per_page;
 
-		values[round] =
-			results[which].written_bytes_per_page / results[knows].dirty_bytes_per_page;
+		if (dirty > 0 && strcmp(bench->operation, "read"))
+			values[count++] = results[which].written_bytes_per_page / dirty;
 	}
-	return median(values, bench->rounds);
+	return count ? median(values, count) : NAN;
 }
 
 static double ratio_of(const struct kona_bench *bench, unsigned long t, const struct ratio *ratio)
@@ -142,7 +145,7 @@ static void print_case(const struct kona_bench *bench, unsigned long t, int whic
 	       median_of(bench, t, which, offsetof(struct kona_bench_result, system_calls)),
 	       median_of(bench, t, which, offsetof(struct kona_bench_result, fetched_bytes)),
 	       median_of(bench, t, which, offsetof(struct kona_bench_result, written_bytes)));
-	if (writes_back(which) && strcmp(bench->operation, "read"))
+	if (writes_back(which) && isfinite(amplification(bench, t, which)))
 		printf(" %8.2f", amplification(bench, t, which));
 	else
 		printf(" %8s", "-");
@@ -198,9 +201,12 @@ static json_t *describe_medians(const struct kona_bench *bench, unsigned long t,
 	for (size_t i = 0; i < KONA_ARRAY_LEN(measures); i++)
 		json_object_set_new(object, measures[i].name,
 				    json_real(median_of(bench, t, which, measures[i].at)));
-	if (writes_back(which) && isfinite(amplification(bench, t, which)))
-		json_object_set_new(object, "amplification",
-				    json_real(amplification(bench, t, which)));
+	/* What is not a number is none to JSON, either. */
+	if (writes_back(which)) {
+		json_t *value = json_real(amplification(bench, t, which));
+
+		json_object_set_new(object, "amplification", value ? value : json_null());
+	}
 	json_object_set_new(object, "scaling", json_real(scaling(bench, t, which)));
 	return object;
 }
