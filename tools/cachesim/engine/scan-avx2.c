@@ -7,7 +7,7 @@
 
 SIM_SCAN_PROTOTYPE(sim_scan_avx2)
 {
-	return scan_list(sim, stack, records, list, count, survivors);
+	return scan_list(sim, stack, changes, count);
 }
 
 SIM_WALK_PROTOTYPE(sim_walk_avx2)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What one record does to one set of a stack table: which position it found its block in, how deep
- * a write-back reaches. The set is in the host's cache or on its way; nothing can fail.
+ * What is kept of the lines of a block of several, in a set of a stack table: how deep a write-back
+ * of one reaches, as levels or as epochs. What happens to the block itself is in scan-simd.h. Each
+ * instruction set gives the same answers; nothing can fail.
  */
 #ifndef KONA_CACHESIM_SCAN_SET_H
 #define KONA_CACHESIM_SCAN_SET_H
@@ -9,34 +10,55 @@
 #include "internal.h"
 #include "scan-simd.h"
 
-/* The block was referenced at `position`: its lines' write-backs so far lie that deep at least. */
-static inline void scan_age_lines(const struct sim_stack *stack, void *side, uint32_t position,
-				  uint32_t now)
+/* Makes each of the levels, 2 to 32 of them, at least `least`. */
+static inline void scan_raise(uint8_t *levels, uint32_t count, uint32_t least)
 {
-	if (stack->has_epochs) {
-		uint32_t *epochs = side;
+#if defined(__AVX512F__) || defined(__AVX2__)
+	const __m128i all = _mm_set1_epi8((char)least);
+	__m128i *place = (__m128i *)levels;
 
-		for (uint32_t i = 0; i < position; i++)
-			epochs[i] = now;
-	} else {
-		scan_raise(side, stack->side_bytes, position);
+	if (count == 4) {
+		_mm_storeu_si32(place, _mm_max_epu8(_mm_loadu_si32(place), all));
+		return;
 	}
+	if (count == 8) {
+		_mm_storel_epi64(place, _mm_max_epu8(_mm_loadl_epi64(place), all));
+		return;
+	}
+	for (; count >= 16; count -= 16, place++)
+		_mm_storeu_si128(place, _mm_max_epu8(_mm_loadu_si128(place), all));
+	levels = (uint8_t *)place;
+#endif
+	for (uint32_t i = 0; i < count; i++)
+		levels[i] = levels[i] < least ? (uint8_t)least : levels[i];
 }
 
-/* Deepest position of the line's block since the line was last written back; makes it 0. */
-static inline uint32_t scan_line_written(const struct sim_stack *stack, struct sim_set *set,
-					 void *side, uint32_t slot, const struct sim_record *record)
+/* The first epochs, as many as `count`, are now. */
+static inline void scan_begin_epochs(uint32_t *epochs, uint32_t count, uint32_t now)
 {
-	uint8_t *level;
-	uint32_t depth;
+#if defined(__AVX512F__)
+	_mm512_store_si512(epochs, _mm512_mask_mov_epi32(_mm512_load_si512(epochs),
+							 (__mmask16)((1u << count) - 1),
+							 _mm512_set1_epi32((int)now)));
+#else
+	for (uint32_t i = 0; i < count; i++)
+		epochs[i] = now;
+#endif
+}
 
-	if (stack->has_epochs)
-		return scan_epochs_since(side, record->previous);
-	level = stack->side_bytes ? (uint8_t *)side + (record->line & (stack->block_lines - 1))
-				  : &set->dirty[slot];
-	depth = *level;
-	*level = 0;
-	return depth;
+/* How many of the 16 epochs are not before `previous`. They never grow with the index. */
+static inline uint32_t scan_epochs_since(const uint32_t *epochs, uint32_t previous)
+{
+#if defined(__AVX512F__)
+	return (uint32_t)__builtin_popcount(_mm512_cmpge_epu32_mask(
+		_mm512_loadu_si512(epochs), _mm512_set1_epi32((int)previous)));
+#else
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < KONA_SIM_WAYS; i++)
+		count += epochs[i] >= previous;
+	return count;
+#endif
 }
 
 static inline uint32_t scan_max(uint32_t a, uint32_t b)
@@ -44,53 +66,48 @@ static inline uint32_t scan_max(uint32_t a, uint32_t b)
 	return a > b ? a : b;
 }
 
-/* Returns how deep the write-back reached; 0: every associativity had this line dirty already. */
-static inline uint32_t scan_writeback(const struct sim_stack *stack, struct sim_histogram *hist,
-				      struct sim_set *set, char *sides, uint32_t slot,
-				      const struct sim_record *record)
+static inline uint32_t scan_slot(const uint8_t *slots, uint32_t position)
 {
-	uint32_t position, block_depth, line_depth;
-
-	if (slot == KONA_SIM_WAYS) {
-		hist->writebacks[KONA_SIM_WAYS]++;
-		hist->lines[KONA_SIM_WAYS]++;
-		return KONA_SIM_WAYS;
-	}
-	position = set->order[slot] ^ slot;
-	block_depth = scan_max(position, set->dirty[slot]);
-	line_depth =
-		scan_max(position, scan_line_written(stack, set, sides + slot * stack->side_bytes,
-						     slot, record));
-	set->dirty[slot] = 0;
-	hist->writebacks[block_depth]++;
-	hist->lines[line_depth]++;
-	return scan_max(block_depth, line_depth);
+	return slots[position] ^ position;
 }
 
-/* Returns the stack position the reference found its block in; KONA_SIM_WAYS: not there. */
-static inline uint32_t scan_reference(const struct sim_stack *stack, struct sim_histogram *hist,
-				      struct sim_set *set, char *sides, uint32_t slot, uint32_t tag,
-				      const struct sim_record *record)
+/* The block was referenced at `position` (KONA_SIM_WAYS: it came in): its lines' write-backs so far
+ * lie that deep at least. */
+SIM_INLINE void scan_age_lines(const struct sim_stack *stack, const struct sim_set *set,
+			       uint32_t position, uint32_t now)
 {
-	uint32_t position;
+	uint32_t from = position < set->ways ? position : set->ways - 1;
+	uint32_t slot = scan_slot(sim_set_slots(set), from);
+	void *side = sim_set_sides(set, stack->side_bytes) + slot * stack->side_bytes;
 
-	if (slot < KONA_SIM_WAYS) {
-		position = set->order[slot] ^ slot;
-		if (!position)
-			return 0;
-		scan_promote(set->order, slot, position);
-		set->dirty[slot] = (uint8_t)scan_max(set->dirty[slot], position);
+	scan_slot_to_front(set, from, slot);
+	if (stack->has_epochs)
+		scan_begin_epochs(side, position, now);
+	else
+		scan_raise(side, stack->side_bytes, position);
+}
+
+/* Returns the deepest position of the line's block since the line was last written back, and makes
+ * it 0; KONA_SIM_WAYS: the block is not there. */
+SIM_INLINE uint32_t scan_line_written(const struct sim_stack *stack, const struct sim_set *set,
+				      uint32_t position, const struct sim_change *change)
+{
+	uint32_t depth;
+	void *side;
+
+	if (position == KONA_SIM_WAYS)
+		return KONA_SIM_WAYS;
+	side = sim_set_sides(set, stack->side_bytes) +
+	       scan_slot(sim_set_slots(set), position) * stack->side_bytes;
+	if (stack->has_epochs) {
+		depth = scan_epochs_since(side, change->previous);
 	} else {
-		position = KONA_SIM_WAYS;
-		slot = scan_last(set->order);
-		scan_promote(set->order, slot, KONA_SIM_WAYS - 1);
-		set->tag[slot] = tag;
-		set->dirty[slot] = KONA_SIM_WAYS;
+		uint8_t *level = (uint8_t *)side + change->line;
+
+		depth = *level;
+		*level = 0;
 	}
-	if (stack->side_bytes)
-		scan_age_lines(stack, sides + slot * stack->side_bytes, position, record->now);
-	hist->references[record->kind][position]++;
-	return position;
+	return scan_max(position, depth);
 }
 
 #endif

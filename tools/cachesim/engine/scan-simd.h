@@ -1,115 +1,161 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the scan asks of one stack of 16 ways, in the instruction set that the file is compiled for:
- * where a tag is, which slot is last, a move to the front, a count of epochs. Stateless; each of
- * the three versions gives the same answers.
+ * What the scan does to one stack of 16 ways, in the instruction set that the file is compiled for:
+ * a block moves to the front. Stateless; each of the three versions gives the same answers.
  */
 #ifndef KONA_CACHESIM_SCAN_SIMD_H
 #define KONA_CACHESIM_SCAN_SIMD_H
 
 #include "internal.h"
 
-#if defined(__AVX512F__) || defined(__AVX2__)
+#if defined(__AVX512F__)
+#include "scan-avx512.h"
+#elif defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
-/* Slot that holds tag; KONA_SIM_WAYS if none. */
-static inline uint32_t scan_find(const uint32_t *tags, uint32_t tag)
+/* What stands in the way: n of them moved from positions 0 to n - 1 to 1 to n, `first` before. */
+#if defined(__AVX512F__) || defined(__AVX2__)
+static inline __m128i scan_bytes_to_front(__m128i bytes, uint32_t n, uint32_t first)
 {
-#if defined(__AVX512F__)
-	uint32_t hits =
-		_mm512_cmpeq_epi32_mask(_mm512_loadu_si512(tags), _mm512_set1_epi32((int)tag));
+	const __m128i iota = _mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 
-	return (uint32_t)__builtin_ctz(hits | 1u << KONA_SIM_WAYS);
-#elif defined(__AVX2__)
-	__m256i wanted = _mm256_set1_epi32((int)tag);
-	__m256i low = _mm256_cmpeq_epi32(_mm256_loadu_si256((const __m256i *)tags), wanted);
-	__m256i high = _mm256_cmpeq_epi32(_mm256_loadu_si256((const __m256i *)(tags + 8)), wanted);
-	uint32_t hits = (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(low)) |
-			(uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(high)) << 8;
+	return _mm_blendv_epi8(bytes, _mm_alignr_epi8(bytes, _mm_set1_epi8((char)first), 15),
+			       _mm_cmpgt_epi8(_mm_set1_epi8((char)(n + 1)), iota));
+}
+#endif
 
+#if !defined(__AVX512F__)
+/* Position of the tag; KONA_SIM_WAYS if none. */
+SIM_INLINE uint32_t scan_find(const uint32_t *tags, uint32_t ways, uint32_t tag)
+{
+#if defined(__AVX2__)
+	__m256i wanted = _mm256_set1_epi32((int)tag), low, high;
+	uint32_t hits;
+
+	if (ways == SIM_FEW_WAYS) {
+		hits = (uint32_t)_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpeq_epi32(
+			_mm_load_si128((const __m128i *)tags), _mm256_castsi256_si128(wanted))));
+	} else {
+		low = _mm256_cmpeq_epi32(_mm256_load_si256((const __m256i *)tags), wanted);
+		high = _mm256_cmpeq_epi32(_mm256_load_si256((const __m256i *)(tags + 8)), wanted);
+		hits = (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(low)) |
+		       (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(high)) << 8;
+	}
 	return (uint32_t)__builtin_ctz(hits | 1u << KONA_SIM_WAYS);
 #else
-	for (uint32_t slot = 0; slot < KONA_SIM_WAYS; slot++)
-		if (tags[slot] == tag)
-			return slot;
+	for (uint32_t i = 0; i < ways; i++)
+		if (tags[i] == tag)
+			return i;
 	return KONA_SIM_WAYS;
 #endif
 }
 
-/* Slot in the last position. */
-static inline uint32_t scan_last(const uint8_t *order)
+#if defined(__AVX2__)
+static inline void scan_tags_to_front(uint32_t *tags, uint32_t position, uint32_t tag)
 {
-#if defined(__AVX512F__) || defined(__AVX2__)
-	const __m128i last = _mm_setr_epi8(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-	__m128i ranks = _mm_loadu_si128((const __m128i *)order);
+	const __m256i rotate = _mm256_setr_epi32(7, 0, 1, 2, 3, 4, 5, 6);
+	const __m256i iota = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+	const __m256i end = _mm256_set1_epi32((int)position + 1);
+	__m256i *place = (__m256i *)tags;
+	__m256i near = _mm256_load_si256(place), far = _mm256_load_si256(place + 1);
+	__m256i near_moved = _mm256_permutevar8x32_epi32(near, rotate);
+	__m256i far_moved = _mm256_permutevar8x32_epi32(far, rotate);
 
-	return (uint32_t)__builtin_ctz((uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(ranks, last)) |
-				       1u << KONA_SIM_WAYS);
+	far_moved = _mm256_blend_epi32(far_moved, near_moved, 1);
+	near_moved = _mm256_blend_epi32(near_moved, _mm256_set1_epi32((int)tag), 1);
+	_mm256_store_si256(place,
+			   _mm256_blendv_epi8(near, near_moved, _mm256_cmpgt_epi32(end, iota)));
+	_mm256_store_si256(
+		place + 1,
+		_mm256_blendv_epi8(
+			far, far_moved,
+			_mm256_cmpgt_epi32(_mm256_sub_epi32(end, _mm256_set1_epi32(8)), iota)));
+}
+#endif
+
+/* Moves the block in `position`, or a new one if that is KONA_SIM_WAYS, to the front. */
+SIM_INLINE void scan_to_front(const struct sim_set *set, uint32_t position, uint32_t tag,
+			      uint32_t level)
+{
+	uint32_t *tags = sim_set_tags(set);
+	uint8_t *dirty = sim_set_dirty(set);
+
+#if defined(__AVX2__)
+	if (set->ways == KONA_SIM_WAYS) {
+		__m128i *place = (__m128i *)dirty;
+
+		scan_tags_to_front(tags, position, tag);
+		_mm_store_si128(place, scan_bytes_to_front(_mm_load_si128(place), position, level));
+		return;
+	}
+#endif
+	for (uint32_t i = position < set->ways ? position : set->ways - 1; i; i--) {
+		tags[i] = tags[i - 1];
+		dirty[i] = dirty[i - 1];
+	}
+	tags[0] = tag;
+	dirty[0] = (uint8_t)level;
+}
+
+static inline int scan_has_few(const uint32_t *tags, uint32_t tag)
+{
+	return scan_find(tags, SIM_FEW_WAYS, tag) < KONA_SIM_WAYS;
+}
+#endif
+
+/*
+ * The block `tag` is referenced, and becomes the most recent one, or (refers: 0) a line of it comes
+ * down dirty. Returns the position it was in; KONA_SIM_WAYS: it was not there, and if it comes in,
+ * the last one had to go. *ret_depth: how deep the reference, or the write-back of the block,
+ * reaches.
+ */
+SIM_INLINE uint32_t scan_change(const struct sim_set *set, uint32_t tag, uint32_t refers,
+				uint32_t *ret_depth)
+{
+	uint32_t *tags = sim_set_tags(set);
+	uint8_t *dirty = sim_set_dirty(set);
+#if defined(__AVX512F__)
+	struct scan_move move = set->ways == SIM_FEW_WAYS
+					? scan_change_few(tags, dirty, tag, -refers)
+					: scan_change_wide(tags, dirty, tag, -refers);
+
+	*ret_depth = refers ? move.position : move.depth;
+	return move.position;
 #else
-	for (uint32_t slot = 0; slot < KONA_SIM_WAYS; slot++)
-		if ((order[slot] ^ slot) == KONA_SIM_WAYS - 1)
-			return slot;
-	return 0;
+	uint32_t position = scan_find(tags, set->ways, tag);
+	uint32_t deepest = dirty[position % set->ways];
+	uint32_t depth = deepest > position ? deepest : position;
+
+	if (refers && position)
+		scan_to_front(set, position, tag, depth);
+	else if (!refers && position < KONA_SIM_WAYS)
+		dirty[position] = 0;
+	*ret_depth = refers ? position : depth;
+	return position;
 #endif
 }
 
 /* Moves the slot in `position` to the front: those before it go one back. */
-static inline void scan_promote(uint8_t *order, uint32_t slot, uint32_t position)
+SIM_INLINE void scan_slot_to_front(const struct sim_set *set, uint32_t position, uint32_t slot)
 {
+	uint8_t *slots = sim_set_slots(set);
+
 #if defined(__AVX512F__) || defined(__AVX2__)
-	const __m128i iota = _mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-	__m128i *place = (__m128i *)order;
-	__m128i ranks = _mm_xor_si128(_mm_loadu_si128(place), iota);
+	if (set->ways == KONA_SIM_WAYS) {
+		const __m128i iota =
+			_mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+		__m128i *place = (__m128i *)slots;
+		__m128i all = _mm_xor_si128(_mm_load_si128(place), iota);
 
-	ranks = _mm_sub_epi8(ranks, _mm_cmplt_epi8(ranks, _mm_set1_epi8((char)position)));
-	_mm_storeu_si128(place, _mm_xor_si128(ranks, iota));
-#else
-	for (uint32_t i = 0; i < KONA_SIM_WAYS; i++) {
-		uint32_t rank = order[i] ^ i;
-
-		order[i] = (uint8_t)((rank + (rank < position)) ^ i);
-	}
-#endif
-	order[slot] = (uint8_t)slot;
-}
-
-/* Makes each of the levels, 2 to 32 of them, at least `least`. */
-static inline void scan_raise(uint8_t *levels, uint32_t count, uint32_t least)
-{
-#if defined(__AVX512F__) || defined(__AVX2__)
-	const __m128i all = _mm_set1_epi8((char)least);
-	__m128i *place = (__m128i *)levels;
-
-	if (count == 4) {
-		_mm_storeu_si32(place, _mm_max_epu8(_mm_loadu_si32(place), all));
+		_mm_store_si128(place,
+				_mm_xor_si128(scan_bytes_to_front(all, position, slot), iota));
 		return;
 	}
-	if (count == 8) {
-		_mm_storel_epi64(place, _mm_max_epu8(_mm_loadl_epi64(place), all));
-		return;
-	}
-	for (; count >= 16; count -= 16, place++)
-		_mm_storeu_si128(place, _mm_max_epu8(_mm_loadu_si128(place), all));
-	levels = (uint8_t *)place;
 #endif
-	for (uint32_t i = 0; i < count; i++)
-		levels[i] = levels[i] < least ? (uint8_t)least : levels[i];
-}
-
-/* How many of the 16 epochs are not before `previous`. They never grow with the index. */
-static inline uint32_t scan_epochs_since(const uint32_t *epochs, uint32_t previous)
-{
-#if defined(__AVX512F__)
-	return (uint32_t)__builtin_popcount(_mm512_cmpge_epu32_mask(
-		_mm512_loadu_si512(epochs), _mm512_set1_epi32((int)previous)));
-#else
-	uint32_t count = 0;
-
-	for (uint32_t i = 0; i < KONA_SIM_WAYS; i++)
-		count += epochs[i] >= previous;
-	return count;
-#endif
+	for (uint32_t i = position; i; i--)
+		slots[i] = (uint8_t)(slots[i - 1] ^ (i - 1) ^ i);
+	slots[0] = (uint8_t)slot;
 }
 
 #endif

@@ -11,11 +11,12 @@
  * Only the order of records within a set matters. So before the first table of SIM_BUCKETS sets or
  * more, what is left of the batch is sorted (stably) by the low bits of the block number, in which
  * records of one set agree for every larger power of two; and such a table keeps the sets of one
- * bucket together. A scan then works on one small part of the table at a time, which stays in the
- * host's cache, where scanning in order of time would wait for memory at nearly every record.
+ * bucket together. One bucket after the other then goes through all of these tables: its records
+ * and one small part of each table stay in the host's cache, where scanning in order of time would
+ * wait for memory at nearly every record.
  *
  * State: the tables, whose sets come into being 64 at a time as the program touches them (memory
- * grows with the footprint); the regions, 2 MiB of address space each, which give lines dense
+ * grows with the footprint), first with few ways, which most sets of large tables never exceed; the regions, 2 MiB of address space each, which give lines dense
  * numbers (32-bit tags) and remember when each line was last written back.
  *
  * What can fail: memory. Then kona_sim_out_of_memory() says so, and the front end must.
@@ -45,11 +46,57 @@ void *sim_alloc(struct sim_arena *arena, size_t bytes)
 	return memory;
 }
 
-void *sim_stack_grow(struct sim_stack *stack, uint64_t chunk)
+static size_t chunk_bytes(const struct sim_stack *stack, uint32_t ways)
 {
-	size_t set_bytes = sizeof(struct sim_set) + (size_t)KONA_SIM_WAYS * stack->side_bytes;
+	size_t way = sizeof(uint32_t) + 1 + (stack->side_bytes ? 1 + stack->side_bytes : 0);
 
-	stack->chunks[chunk] = sim_alloc(stack->arena, SIM_CHUNK_SETS * set_bytes);
+	return SIM_CHUNK_SETS * ways * way;
+}
+
+uintptr_t sim_stack_grow(struct sim_stack *stack, uint64_t chunk)
+{
+	struct sim_group *group = stack->group;
+	size_t bytes = chunk_bytes(stack, SIM_FEW_WAYS);
+	char *start = group->spare;
+
+	if (start) {
+		group->spare = *(char **)(void *)start;
+		for (size_t i = 0; i < bytes; i++)
+			start[i] = 0;
+	} else {
+		start = sim_alloc(&group->arena, bytes);
+	}
+	stack->chunks[chunk] = start ? sim_chunk_word(start, SIM_FEW_WAYS) : 0;
+	return stack->chunks[chunk];
+}
+
+static void widen_set(const struct sim_stack *stack, const struct sim_set *few,
+		      const struct sim_set *set)
+{
+	for (uint32_t way = 0; way < few->ways; way++) {
+		sim_set_tags(set)[way] = sim_set_tags(few)[way];
+		sim_set_dirty(set)[way] = sim_set_dirty(few)[way];
+		if (stack->side_bytes)
+			sim_set_slots(set)[way] = sim_set_slots(few)[way];
+	}
+	for (size_t i = 0; i < (size_t)few->ways * stack->side_bytes; i++)
+		sim_set_sides(set, stack->side_bytes)[i] = sim_set_sides(few, stack->side_bytes)[i];
+}
+
+uintptr_t sim_stack_widen(struct sim_stack *stack, uint64_t chunk)
+{
+	struct sim_group *group = stack->group;
+	struct sim_set few = {sim_chunk_start(stack->chunks[chunk]), SIM_FEW_WAYS, 0};
+	struct sim_set set = {sim_alloc(&group->arena, chunk_bytes(stack, KONA_SIM_WAYS)),
+			      KONA_SIM_WAYS, 0};
+
+	if (!set.chunk)
+		return 0;
+	for (; set.at < SIM_CHUNK_SETS; few.at = ++set.at)
+		widen_set(stack, &few, &set);
+	*(char **)(void *)few.chunk = group->spare;
+	group->spare = few.chunk;
+	stack->chunks[chunk] = sim_chunk_word(set.chunk, KONA_SIM_WAYS);
 	return stack->chunks[chunk];
 }
 
@@ -120,7 +167,7 @@ static void group_tables(struct kona_sim *sim)
 			stack->extends = 1;
 		if (stack->extends)
 			stack[-1].next = stack;
-		stack->arena = &sim->groups[sim->group_count - 1].arena;
+		stack->group = &sim->groups[sim->group_count - 1];
 		sim->groups[sim->group_count - 1].end = stack + 1;
 	}
 }
@@ -144,13 +191,10 @@ int sim_stacks_init(struct kona_sim *sim)
 		sim->batch = sim_alloc(arena, sizeof(*sim->batch));
 		sim->scratch = sim_alloc(arena, sizeof(*sim->scratch));
 	}
-	sim->everyone = sim_alloc(arena, SIM_BATCH * sizeof(*sim->everyone));
 	sim->regions = sim_alloc(arena, KONA_SIM_REGIONS_MAX * sizeof(*sim->regions));
 	sim->region_slots = sim_alloc(arena, SIM_REGION_SLOTS * sizeof(*sim->region_slots));
 	if (arena->exhausted || !sim->batch)
 		return -SIM_ERR_NOMEM;
-	for (uint32_t i = 0; i < SIM_BATCH; i++)
-		sim->everyone[i] = i;
 	err = init_tables(sim);
 	if (!err)
 		group_tables(sim);
@@ -252,48 +296,85 @@ void sim_push(struct kona_sim *sim, uint64_t line, enum sim_record_kind kind)
 		sim_hand_over(sim);
 }
 
-/* Fills sorted[] with the listed records of the batch, by bucket, those of a bucket in order. */
-static void sort_by_bucket(const struct kona_sim_batch *batch, const struct sim_stack *stack,
-			   const uint32_t *list, uint32_t count, struct sim_record *sorted)
+/*
+ * Fills changes[] with what of the batch can change a table of the stack's blocks: a reference to
+ * the same block as the reference before changes none. Returns how many they are.
+ */
+static uint32_t find_changes(const struct kona_sim_batch *batch, const struct sim_stack *stack,
+			     struct sim_change *changes)
 {
-	uint32_t start[SIM_BUCKETS] = {0};
+	uint64_t latest = UINT64_MAX;
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < batch->count; i++) {
+		const struct sim_record *record = &batch->record[i];
+		uint64_t block = record->line >> stack->line_shift;
+		uint32_t refers = record->kind != SIM_RECORD_WRITEBACK;
+		uint32_t line = (uint32_t)record->line & (stack->block_lines - 1);
+
+		changes[kept].block = block;
+		changes[kept].tag = (record->id >> stack->line_shift) + 1;
+		changes[kept].kind = record->kind;
+		changes[kept].now = record->now;
+		changes[kept].previous = stack->has_epochs ? record->previous : line;
+		kept += !refers | (block != latest);
+		latest = refers ? block : latest;
+	}
+	return kept;
+}
+
+/* Fills sorted[] with the changes by bucket, those of a bucket in order, up to end[bucket]. */
+static void sort_by_bucket(const struct sim_change *changes, uint32_t count,
+			   struct sim_change *sorted, uint32_t *end)
+{
 	uint32_t sum = 0;
 
+	for (uint32_t i = 0; i < SIM_BUCKETS; i++)
+		end[i] = 0;
 	for (uint32_t i = 0; i < count; i++)
-		start[(batch->record[list[i]].line >> stack->line_shift) % SIM_BUCKETS]++;
+		end[changes[i].block % SIM_BUCKETS]++;
 	for (uint32_t i = 0; i < SIM_BUCKETS; i++) {
-		uint32_t records = start[i];
+		uint32_t in_bucket = end[i];
 
-		start[i] = sum;
-		sum += records;
+		end[i] = sum;
+		sum += in_bucket;
 	}
-	for (uint32_t i = 0; i < count; i++) {
-		const struct sim_record *record = &batch->record[list[i]];
+	for (uint32_t i = 0; i < count; i++)
+		sorted[end[changes[i].block % SIM_BUCKETS]++] = changes[i];
+}
 
-		sorted[start[(record->line >> stack->line_shift) % SIM_BUCKETS]++] = *record;
+/* Tables of which each extends the one before, from the first that has buckets. */
+static void run_buckets(struct kona_sim *sim, struct sim_stack *first,
+			const struct sim_stack *end_stack, uint32_t left,
+			struct kona_sim_scratch *scratch)
+{
+	uint32_t end[SIM_BUCKETS];
+
+	sort_by_bucket(scratch->changes, left, scratch->sorted, end);
+	for (uint32_t i = 0; i < SIM_BUCKETS; i++) {
+		uint32_t start = i ? end[i - 1] : 0;
+
+		left = end[i] - start;
+		for (struct sim_stack *stack = first; stack < end_stack; stack++)
+			left = sim->scan(sim, stack, scratch->sorted + start, left);
 	}
 }
 
 static int run_tables(struct kona_sim *sim, struct sim_group *group,
 		      const struct kona_sim_batch *batch, struct kona_sim_scratch *scratch)
 {
-	const struct sim_record *records = batch->record;
-	const uint32_t *list = sim->everyone;
-	uint32_t left = batch->count;
+	struct sim_stack *stack = group->first, *end;
+	uint32_t left;
 
-	for (struct sim_stack *stack = group->first; stack < group->end; stack++) {
-		if (!stack->extends) {
-			records = batch->record;
-			list = sim->everyone;
-			left = batch->count;
-		}
-		if (stack->bucket_sets && records == batch->record) {
-			sort_by_bucket(batch, stack, list, left, scratch->sorted);
-			records = scratch->sorted;
-			list = sim->everyone;
-		}
-		left = sim->scan(sim, stack, records, list, left, scratch->survivors);
-		list = scratch->survivors;
+	while (stack < group->end) {
+		for (end = stack + 1; end < group->end && end->extends;)
+			end++;
+		left = find_changes(batch, stack, scratch->changes);
+		for (; stack < end && !stack->bucket_sets; stack++)
+			left = sim->scan(sim, stack, scratch->changes, left);
+		if (stack < end)
+			run_buckets(sim, stack, end, left, scratch);
+		stack = end;
 	}
 	return group->arena.exhausted;
 }
@@ -380,24 +461,28 @@ static uint64_t from(const uint64_t *histogram, uint32_t position)
 	return sum;
 }
 
-static void add_counts(const struct sim_histogram *hist, uint32_t ways,
+/* Where a block is one line, each write-back carries one. */
+static void add_counts(const struct sim_histogram *hist, int has_lines, uint32_t ways,
 		       struct kona_sim_dram_counts *counts)
 {
+	const uint64_t *writebacks = hist->changes[SIM_RECORD_WRITEBACK];
+
 	for (uint32_t side = 0; side < KONA_SIM_SIDES; side++)
-		counts->misses[side] += from(hist->references[side], ways);
-	counts->writebacks += from(hist->writebacks, ways);
-	counts->writeback_lines += from(hist->lines, ways);
+		counts->misses[side] += from(hist->changes[side], ways);
+	counts->writebacks += from(writebacks, ways);
+	counts->writeback_lines += from(has_lines ? hist->lines : writebacks, ways);
 }
 
 void kona_sim_dram_counts(const struct kona_sim *sim, uint32_t stack, uint32_t ways,
 			  struct kona_sim_dram_counts *counts)
 {
 	uint32_t i = sim->stack_of_config[stack];
+	int has_lines = sim->stacks[i].side_bytes != 0;
 
 	*counts = (struct kona_sim_dram_counts){0};
-	add_counts(&sim->stacks[i].hist, ways, counts);
+	add_counts(&sim->stacks[i].hist, has_lines, ways, counts);
 	for (;; i--) {
-		add_counts(&sim->stacks[i].tail, ways, counts);
+		add_counts(&sim->stacks[i].tail, has_lines, ways, counts);
 		if (!sim->stacks[i].extends)
 			break;
 	}
