@@ -12,6 +12,7 @@
  */
 #include <string.h>
 
+#include "cc/twin.h"
 #include "cc/window.h"
 
 static LLVMValueRef byte_pointer(struct kona_opt *opt, LLVMValueRef pointer)
@@ -309,10 +310,12 @@ void kona_opt_guard_function(struct kona_opt *opt, LLVMValueRef function)
 	struct kona_opt_function f = {.opt = opt, .function = function};
 	struct kona_opt_cfg cfg;
 	struct kona_opt_state *after;
+	struct kona_opt_twin twin;
 
 	f.bounce_bytes = largest_access(opt, function);
 	if (!f.bounce_bytes)
 		return;
+	twin = kona_opt_twin_make(opt, function);
 	open_function(&f);
 	kona_opt_chunk_loops(&f);
 	kona_opt_cfg_make(&cfg, function);
@@ -330,6 +333,7 @@ void kona_opt_guard_function(struct kona_opt *opt, LLVMValueRef function)
 	}
 	for (int i = 0; i < cfg.count; i++)
 		read_view_after_calls(&f, cfg.blocks[i].block);
+	kona_opt_twin_add(opt, function, &twin);
 	kona_opt_free_windows(&f);
 	kona_map_free(&f.reserved);
 	kona_map_free(&f.done);

@@ -35,6 +35,12 @@ enum {
 extern const char KONA_CC_VERSION;
 static const char *wanted_version __attribute__((used, retain)) = &KONA_CC_VERSION;
 
+/* There may be far memory. */
+GUARD int kona_cc_g_any_far(void)
+{
+	return kona_guard_self.size_bytes != 0;
+}
+
 GUARD uintptr_t kona_cc_g_bias(void)
 {
 	return kona_guard_self.bias;

@@ -19,6 +19,7 @@
 
 /* The functions of guards.c. */
 enum kona_opt_guard {
+	KONA_OPT_ANY_FAR,
 	KONA_OPT_BIAS,
 	KONA_OPT_TABLE,
 	KONA_OPT_DELTA,

@@ -236,11 +236,14 @@ void kona_mock_start(void)
 	atexit(report);
 }
 
-static void start(void)
+/* Before main(), as libkona: functions that are entered earlier know of no far memory. */
+__attribute__((constructor)) static void start(void)
 {
 	struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
 	size_t bytes = (size_t)PAGES * PAGE;
 
+	if (vfmem)
+		return;
 	vfmem = mmap(NULL, bytes + FRAMES * PAGE, PROT_NONE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	store = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
@@ -269,8 +272,7 @@ static char *allocate(size_t bytes, size_t align)
 {
 	size_t at, next;
 
-	if (!vfmem)
-		start();
+	start();
 	do {
 		at = atomic_load(&allocated);
 		next = (at + 16 + align - 1) / align * align;

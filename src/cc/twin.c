@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Makes twins (cc/twin.h). Both share the arguments and the variables of the entry block, and
+ * nothing else: every other value is copied, debugging intrinsics left out. While guards are put
+ * in, the copies stand outside of the function, where no walk sees them.
+ *
+ * What cannot be copied has no twin: blocks whose address is taken, inline assembly (it may define
+ * labels), tokens.
+ */
+#include "cc/twin.h"
+
+#include <string.h>
+
+enum {
+	FEW = 4, /* accesses that are not worth a question */
+};
+
+static int is_debugging(LLVMValueRef instruction)
+{
+	size_t length;
+	LLVMValueRef callee = LLVMIsACallInst(instruction) ? LLVMGetCalledValue(instruction) : NULL;
+
+	return callee && LLVMIsAFunction(callee) &&
+	       !strncmp(LLVMGetValueName2(callee, &length), "llvm.dbg.", 9);
+}
+
+/* A variable, at home in the entry block. */
+static int is_variable(LLVMValueRef instruction)
+{
+	return LLVMIsAAllocaInst(instruction) && LLVMIsAConstantInt(LLVMGetOperand(instruction, 0));
+}
+
+static int can_copy(LLVMValueRef instruction)
+{
+	switch (LLVMGetInstructionOpcode(instruction)) {
+	case LLVMIndirectBr:
+	case LLVMCallBr:
+		return 0;
+	case LLVMCall:
+	case LLVMInvoke:
+		if (LLVMIsAInlineAsm(LLVMGetCalledValue(instruction)))
+			return 0;
+		break;
+	default:
+		break;
+	}
+	return LLVMGetTypeKind(LLVMTypeOf(instruction)) != LLVMTokenTypeKind;
+}
+
+static int address_is_taken(LLVMBasicBlockRef block)
+{
+	for (LLVMUseRef use = LLVMGetFirstUse(LLVMBasicBlockAsValue(block)); use;
+	     use = LLVMGetNextUse(use))
+		if (LLVMIsABlockAddress(LLVMGetUser(use)))
+			return 1;
+	return 0;
+}
+
+static int is_worth_it(struct kona_opt *opt, LLVMValueRef function)
+{
+	struct kona_opt_access access;
+	struct kona_opt_cfg cfg;
+	int count = 0, loops = 0;
+
+	kona_opt_cfg_make(&cfg, function);
+	for (int b = 0; b < cfg.count; b++) {
+		loops |= kona_opt_cfg_is_header(&cfg, b);
+		for (LLVMValueRef i = LLVMGetFirstInstruction(cfg.blocks[b].block); i;
+		     i = LLVMGetNextInstruction(i))
+			count += kona_opt_describe(opt, i, &access);
+	}
+	kona_opt_cfg_free(&cfg);
+	return loops || count >= FEW;
+}
+
+static int is_possible(LLVMValueRef function)
+{
+	for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(function); b;
+	     b = LLVMGetNextBasicBlock(b)) {
+		if (address_is_taken(b))
+			return 0;
+		for (LLVMValueRef i = LLVMGetFirstInstruction(b); i; i = LLVMGetNextInstruction(i))
+			if (!can_copy(i))
+				return 0;
+	}
+	return 1;
+}
+
+/* The instructions, as they are, but for empty phis. */
+static void copy_block(struct kona_opt *opt, LLVMBasicBlockRef from, int is_entry,
+		       LLVMBasicBlockRef to, struct kona_map *copies)
+{
+	LLVMPositionBuilderAtEnd(opt->builder, to);
+	LLVMSetCurrentDebugLocation2(opt->builder, NULL);
+	for (LLVMValueRef i = LLVMGetFirstInstruction(from); i; i = LLVMGetNextInstruction(i)) {
+		LLVMValueRef copy;
+
+		if (is_debugging(i) || (is_entry && is_variable(i)))
+			continue;
+		if (LLVMIsAPHINode(i)) {
+			copy = LLVMBuildPhi(opt->builder, LLVMTypeOf(i), "");
+		} else {
+			copy = LLVMInstructionClone(i);
+			LLVMInsertIntoBuilder(opt->builder, copy);
+		}
+		kona_map_set(copies, i, (size_t)copy);
+	}
+}
+
+static LLVMValueRef copy_of(const struct kona_map *copies, LLVMValueRef value)
+{
+	return (LLVMValueRef)kona_map_get(copies, value, (size_t)value);
+}
+
+/* Lets the copy of an instruction use copies. */
+static void connect(const struct kona_map *copies, LLVMValueRef from)
+{
+	LLVMValueRef to = copy_of(copies, from);
+
+	if (to == from)
+		return;
+	if (LLVMIsAPHINode(from)) {
+		for (unsigned i = 0; i < LLVMCountIncoming(from); i++) {
+			LLVMValueRef value = copy_of(copies, LLVMGetIncomingValue(from, i));
+			LLVMBasicBlockRef way = LLVMValueAsBasicBlock(copy_of(
+				copies, LLVMBasicBlockAsValue(LLVMGetIncomingBlock(from, i))));
+
+			LLVMAddIncoming(to, &value, &way, 1);
+		}
+		return;
+	}
+	for (unsigned i = 0; i < (unsigned)LLVMGetNumOperands(from); i++) {
+		LLVMValueRef operand = LLVMGetOperand(from, i);
+
+		if (operand && copy_of(copies, operand) != operand)
+			LLVMSetOperand(to, i, copy_of(copies, operand));
+	}
+}
+
+struct kona_opt_twin kona_opt_twin_make(struct kona_opt *opt, LLVMValueRef function)
+{
+	struct kona_opt_twin twin = {0};
+	LLVMBasicBlockRef entry = LLVMGetEntryBasicBlock(function);
+	struct kona_map copies = {0};
+
+	if (!is_possible(function) || !is_worth_it(opt, function))
+		return twin;
+	twin.blocks = calloc(LLVMCountBasicBlocks(function), sizeof(*twin.blocks));
+	if (!twin.blocks)
+		err(1, "kona-opt");
+	for (LLVMBasicBlockRef b = entry; b; b = LLVMGetNextBasicBlock(b)) {
+		LLVMBasicBlockRef copy = LLVMCreateBasicBlockInContext(opt->context, "");
+
+		twin.blocks[twin.count++] = copy;
+		kona_map_set(&copies, LLVMBasicBlockAsValue(b),
+			     (size_t)LLVMBasicBlockAsValue(copy));
+		copy_block(opt, b, b == entry, copy, &copies);
+	}
+	for (LLVMBasicBlockRef b = entry; b; b = LLVMGetNextBasicBlock(b))
+		for (LLVMValueRef i = LLVMGetFirstInstruction(b); i; i = LLVMGetNextInstruction(i))
+			connect(&copies, i);
+	kona_map_free(&copies);
+	return twin;
+}
+
+void kona_opt_twin_add(struct kona_opt *opt, LLVMValueRef function, struct kona_opt_twin *twin)
+{
+	LLVMBasicBlockRef old = LLVMGetEntryBasicBlock(function), entry;
+	LLVMValueRef next, jump, answer;
+
+	if (!twin->blocks)
+		return;
+	for (unsigned i = 0; i < twin->count; i++)
+		LLVMAppendExistingBasicBlock(function, twin->blocks[i]);
+	entry = LLVMInsertBasicBlockInContext(opt->context, old, "");
+	LLVMPositionBuilderAtEnd(opt->builder, entry);
+	LLVMSetCurrentDebugLocation2(opt->builder, NULL);
+	for (LLVMValueRef i = LLVMGetFirstInstruction(old); i; i = next) {
+		next = LLVMGetNextInstruction(i);
+		if (!is_variable(i))
+			continue;
+		LLVMInstructionRemoveFromParent(i);
+		LLVMInsertIntoBuilder(opt->builder, i);
+	}
+	jump = LLVMBuildBr(opt->builder, old);
+	kona_opt_build_before(opt, jump);
+	answer = kona_opt_call(opt, KONA_OPT_ANY_FAR, NULL, 0);
+	LLVMBuildCondBr(
+		opt->builder,
+		LLVMBuildICmp(opt->builder, LLVMIntNE, answer, LLVMConstInt(opt->i32, 0, 0), ""),
+		old, twin->blocks[0]);
+	LLVMInstructionEraseFromParent(jump);
+	free(twin->blocks);
+	twin->blocks = NULL;
+}
