@@ -16,11 +16,9 @@
 
 static_assert(sizeof(((struct kona_dirty *)0)->key) >= XXH3_SECRET_SIZE_MIN, "the hash's key");
 
-int kona_dirty_init(struct kona_dirty *dirty, enum kona_dirty_mode mode,
-		    struct kona_transport *store)
+int kona_dirty_init(struct kona_dirty *dirty, enum kona_dirty_mode mode)
 {
 	dirty->mode = mode;
-	dirty->store = store;
 	if (getrandom(dirty->key, sizeof(dirty->key), 0) != sizeof(dirty->key))
 		return errno ? -errno : -EIO;
 	return 0;
@@ -101,38 +99,18 @@ static uint64_t changed_hashes(const struct kona_dirty *dirty, const uint64_t *h
 	return mask;
 }
 
-static int changed_since_stored(const struct kona_dirty *dirty,
-				const struct kona_dirty_candidate *candidate, uint64_t *ret_lines,
-				uint64_t *system_calls)
-{
-	char stored[KONA_PAGE_BYTES];
-	const struct kona_read piece = {candidate->page * KONA_PAGE_BYTES, stored, sizeof(stored)};
-	int rc = dirty->store->ops->read(dirty->store, &piece, 1, system_calls);
-
-	if (!rc)
-		*ret_lines = changed_lines(stored, candidate->content);
-	return rc;
-}
-
-int kona_dirty_lines(const struct kona_dirty *dirty, const struct kona_frames *frames,
-		     const struct kona_dirty_candidate *candidate, uint64_t *ret_lines,
-		     uint64_t *system_calls)
+uint64_t kona_dirty_lines(const struct kona_dirty *dirty, const struct kona_frames *frames,
+			  const struct kona_dirty_candidate *candidate)
 {
 	const char *baseline = kona_frame_baseline(frames, candidate->frame);
 
-	if (dirty->mode == KONA_DIRTY_WP) {
-		bool written = frames->marks[candidate->frame] & KONA_FRAME_DIRTY;
-
-		*ret_lines = written ? UINT64_MAX : 0;
-	} else if (candidate->zero) {
-		*ret_lines = kona_dirty_nonzero(candidate->content);
-	} else if (dirty->mode == KONA_DIRTY_STORE) {
-		return changed_since_stored(dirty, candidate, ret_lines, system_calls);
-	} else if (dirty->mode == KONA_DIRTY_TWIN) {
-		*ret_lines = changed_lines(baseline, candidate->content);
-	} else {
-		*ret_lines = changed_hashes(dirty, (const uint64_t *)(const void *)baseline,
-					    candidate->content);
-	}
-	return 0;
+	if (dirty->mode == KONA_DIRTY_WP)
+		return frames->marks[candidate->frame] & KONA_FRAME_DIRTY ? UINT64_MAX : 0;
+	if (candidate->zero)
+		return kona_dirty_nonzero(candidate->content);
+	if (dirty->mode == KONA_DIRTY_STORE)
+		return changed_lines(candidate->stored, candidate->content);
+	if (dirty->mode == KONA_DIRTY_TWIN)
+		return changed_lines(baseline, candidate->content);
+	return changed_hashes(dirty, (const uint64_t *)(const void *)baseline, candidate->content);
 }

@@ -20,7 +20,6 @@
 
 #include "base/compiler.h"
 #include "runtime/frame.h"
-#include "transport/transport.h"
 
 enum kona_dirty_mode {
 	KONA_DIRTY_LINES,
@@ -30,22 +29,20 @@ enum kona_dirty_mode {
 };
 
 struct kona_dirty {
-	enum kona_dirty_mode mode;    /* Immutable after init */
-	struct kona_transport *store; /* store: read anew. Not owned. Immutable after init */
-	char key[192];		      /* lines: secret of the hash. Immutable after init */
+	enum kona_dirty_mode mode; /* Immutable after init */
+	char key[192];		   /* lines: secret of the hash. Immutable after init */
 };
 
 /* A page on its way out, with all writers stopped. */
 struct kona_dirty_candidate {
-	uint64_t page;
 	uint32_t frame;
 	bool zero; /* there is no baseline: the page began as zeros */
 	const char *content;
+	const char *stored; /* mode store, unless it began as zeros: what the store holds */
 };
 
 /* Draws the key. -errno when the kernel has no random bytes. */
-KONA_MUST_CHECK int kona_dirty_init(struct kona_dirty *dirty, enum kona_dirty_mode mode,
-				    struct kona_transport *store);
+KONA_MUST_CHECK int kona_dirty_init(struct kona_dirty *dirty, enum kona_dirty_mode mode);
 
 /* Bytes of baseline per frame in this mode. */
 size_t kona_dirty_baseline_bytes(enum kona_dirty_mode mode);
@@ -54,14 +51,9 @@ size_t kona_dirty_baseline_bytes(enum kona_dirty_mode mode);
 void kona_dirty_baseline(const struct kona_dirty *dirty, struct kona_frames *frames, uint32_t frame,
 			 const char *content);
 
-/*
- * Lines that differ from the baseline. By the page's owner. Kernel calls are added to
- * *system_calls. -errno: the store cannot be read.
- */
-KONA_MUST_CHECK int kona_dirty_lines(const struct kona_dirty *dirty,
-				     const struct kona_frames *frames,
-				     const struct kona_dirty_candidate *candidate,
-				     uint64_t *ret_lines, uint64_t *system_calls);
+/* Lines that differ from the baseline. By the page's owner. */
+uint64_t kona_dirty_lines(const struct kona_dirty *dirty, const struct kona_frames *frames,
+			  const struct kona_dirty_candidate *candidate);
 
 /* Lines that are not zero. */
 uint64_t kona_dirty_nonzero(const char *content);

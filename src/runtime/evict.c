@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The write-back walk: evict -> cool, vacate -> dirty -> transport. One batch:
+ * The write-back walk: evict -> cool, vacate -> find -> dirty -> transport. One batch:
  *
  *   select   a clock hand takes local pages as their memory lies: neighbours leave together.
  *            Framed ones go to cool (cool.c), and those that cooled for long are victims; mapped
@@ -10,7 +10,7 @@
  *   take out mapped pages: UFFDIO_MOVE into the staging area unmaps and stops writers in one step
  *            (vacate.c). Framed ones need nothing: no guard sees them
  *   find     dirty lines: the guards' marks; where unguarded code may have written, the difference
- *            from the baseline, too (dirty.c)
+ *            from the baseline, too (find.c, dirty.c)
  *   send     dirty lines, in one call (FLUSHING)
  *   settle   wanted meanwhile: local again, no network; else REMOTE, or ABSENT when it never held
  *            anything but zeros
@@ -27,6 +27,7 @@
 #include "base/atomic.h"
 #include "runtime/cool.h"
 #include "runtime/fatal.h"
+#include "runtime/find.h"
 #include "runtime/mutate.h"
 #include "runtime/os.h"
 #include "runtime/space.h"
@@ -172,41 +173,7 @@ static void spare_held(struct kona_space *space)
 	evict->count = left;
 }
 
-/* --- find, send --------------------------------------------------------------------------------*/
-
-static uint64_t compare(struct kona_space *space, const struct kona_victim *victim)
-{
-	const struct kona_dirty_candidate candidate = {
-		.page = victim->page,
-		.frame = kona_pt_payload(victim->entry),
-		.zero = victim->entry & KONA_PT_ZERO,
-		.content = victim->content,
-	};
-	uint64_t lines, system_calls = 0;
-	int rc = kona_dirty_lines(&space->dirty, &space->frames, &candidate, &lines, &system_calls);
-
-	if (rc)
-		kona_fatal("page %p cannot be compared with the memory node's: %s",
-			   (void *)kona_space_address(space, victim->page), strerror(-rc));
-	kona_add_relaxed(&space->stats->system_calls, system_calls); /* relaxed: a figure */
-	return lines;
-}
-
-static void find_dirty(struct kona_space *space, struct kona_victim *victim)
-{
-	uint32_t frame = kona_pt_payload(victim->entry);
-	uint8_t marks = space->frames.marks[frame];
-	uint64_t lines = 0;
-
-	if (marks & KONA_FRAME_MARKED)
-		lines = kona_frame_collect(&space->frames, frame);
-	if (marks & KONA_FRAME_COMPARE)
-		lines |= compare(space, victim);
-	/* What the store holds is of an earlier life: every line must be told. */
-	if (lines && (victim->entry & KONA_PT_STALE))
-		lines = UINT64_MAX;
-	victim->dirty_lines = lines;
-}
+/* --- send --------------------------------------------------------------------------------------*/
 
 static void send_dirty(struct kona_space *space)
 {
@@ -218,11 +185,7 @@ static void send_dirty(struct kona_space *space)
 	for (uint32_t i = 0; i < evict->count; i++) {
 		struct kona_victim *victim = &evict->victims[i];
 
-		if (!victim->content)
-			continue;
-		if (!KONA_MUTATED(GATHER_BEFORE_BARRIER) || !is_framed(victim))
-			find_dirty(space, victim);
-		if (!victim->dirty_lines)
+		if (!victim->content || !victim->dirty_lines)
 			continue;
 		lines += (uint64_t)__builtin_popcountll(victim->dirty_lines);
 		if (!is_framed(victim))
@@ -304,14 +267,15 @@ int kona_evict_batch(struct kona_space *space)
 	int left = 0, rc;
 
 	select_victims(space);
-	for (uint32_t i = 0; KONA_MUTATED(GATHER_BEFORE_BARRIER) && i < evict->count; i++)
-		if (is_framed(&evict->victims[i]))
-			find_dirty(space, &evict->victims[i]);
+	if (KONA_MUTATED(GATHER_BEFORE_BARRIER))
+		kona_find_dirty(space, KONA_FIND_FRAMED);
 	spare_held(space);
 	if (!evict->count)
 		return 0;
 	rc = kona_vacate(space);
 	kona_vacate_to_frames(space);
+	kona_find_dirty(space,
+			KONA_MUTATED(GATHER_BEFORE_BARRIER) ? KONA_FIND_MAPPED : KONA_FIND_ALL);
 	send_dirty(space);
 	/* From the last on: frames are taken again in the order in which they lie. */
 	for (uint32_t i = evict->count; i-- > 0;)

@@ -16,6 +16,7 @@
 
 enum {
 	KONA_EVICT_BATCH = 256, /* pages: 1 MiB of staging; the price per page levels off at 64 */
+	KONA_EVICT_STORED_PAGES = 32, /* that are read from the store at once, to be compared */
 };
 
 /* A page on its way out. */
@@ -37,6 +38,7 @@ struct kona_cooling {
 
 struct kona_evict {
 	char *staging; /* registered like VFMem; owned. Touch only what was moved in */
+	char *stored;  /* room for KONA_EVICT_STORED_PAGES. Owned; under the write-back lock */
 	uint32_t low;  /* watermarks, frames. Atomic, no edge, both */
 	uint32_t high;
 	uint32_t turn;		 /* turns of the clock hand so far. Atomic, no edge */

@@ -43,7 +43,8 @@ int kona_evict_init(struct kona_space *space)
 
 	kona_evict_adjust(space);
 	evict->staging = kona_os_alloc(bytes);
-	if (!evict->staging)
+	evict->stored = kona_os_alloc((size_t)KONA_EVICT_STORED_PAGES * KONA_PAGE_BYTES);
+	if (!evict->staging || !evict->stored)
 		return -ENOMEM;
 	kona_os_madvise(evict->staging, bytes, MADV_NOHUGEPAGE);
 	/* A fork would make an event of it that nobody reads. */

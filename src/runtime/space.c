@@ -61,7 +61,7 @@ static int reserve_all(struct kona_space *space)
 
 static int init_parts(struct kona_space *space, const struct kona_space_options *options)
 {
-	int rc = kona_dirty_init(&space->dirty, options->dirty_mode, options->store);
+	int rc = kona_dirty_init(&space->dirty, options->dirty_mode);
 
 	if (!rc)
 		rc = kona_frames_init(&space->frames, options->local_bytes,
