@@ -16,8 +16,9 @@
  * wait for memory at nearly every record.
  *
  * State: the tables, whose sets come into being 64 at a time as the program touches them (memory
- * grows with the footprint), first with few ways, which most sets of large tables never exceed; the regions, 2 MiB of address space each, which give lines dense
- * numbers (32-bit tags) and remember when each line was last written back.
+ * grows with the footprint), first with few ways, which most sets of large tables never exceed; the
+ * regions, 2 MiB of address space each, which give lines dense numbers (32-bit tags) and remember
+ * when each line was last written back.
  *
  * What can fail: memory. Then kona_sim_out_of_memory() says so, and the front end must.
  */
