@@ -10,11 +10,12 @@
 #include <stddef.h>
 
 enum {
-	KONA_CC_BOUNCE_BYTES = 64 * 1024,
+	KONA_CC_BOUNCE_BYTES = 64 * 1024,	 /* that the thread keeps */
+	KONA_CC_BOUNCE_MOST_BYTES = 1024 * 1024, /* that it has, for the time of one use */
 };
 
-/* The buffer, now in use by the caller; NULL if `size_bytes` is more than it holds, if it is in use
- * already, or if there is no memory. errno is kept. */
+/* The buffer, now in use by the caller; NULL if `size_bytes` is more than it can be, if it is in
+ * use already, or if there is no memory. errno is kept. */
 void *kona_cc_bounce_take(size_t size_bytes);
 
 /* Ends the use. errno is kept. */

@@ -11,7 +11,7 @@
 #include "cc/functions.h"
 
 enum {
-	MOST_PIECES = 16, /* of a vector; longer ones go by their addresses */
+	MOST_PIECES = 128, /* of a vector; longer ones go by their addresses */
 };
 
 /* Ends a read into the bounce buffer: what came goes to its place. */
@@ -109,7 +109,7 @@ static size_t fetch_vector(const struct iovec *vector, int count, struct iovec *
 		return 0;
 	kona_cc_memcpy(ret_local, vector, (size_t)count * sizeof(*vector));
 	for (int i = 0; i < count; i++) {
-		if (ret_local[i].iov_len > KONA_CC_BOUNCE_BYTES)
+		if (ret_local[i].iov_len > KONA_CC_BOUNCE_MOST_BYTES)
 			return 0;
 		total += ret_local[i].iov_len;
 		far |= ret_local[i].iov_len && kona_guard_is_far(ret_local[i].iov_base);

@@ -14,6 +14,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -438,6 +439,29 @@ static void strings(void)
 	printf("%ld %u\n", s, sum(copy, MUCH));
 }
 
+/* More than the thread's buffer holds, and in more pieces than its stack has room for. */
+static long large_transfers(char *far, char *back)
+{
+	struct iovec *vector = malloc(100 * sizeof(*vector));
+	int file = memfd_create("transfers", 0);
+	long s = 0;
+
+	if (file < 0)
+		abort();
+	s += pwrite(file, far + 123, 100000, 0);
+	s += pread(file, back + 7, 100000, 0) + pread(file, back, 100000, 99999);
+	for (int i = 0; i < 100; i++)
+		vector[i] = (struct iovec){far + 701 * i, 900};
+	s += writev(file, vector, 100);
+	for (int i = 0; i < 100; i++)
+		vector[i].iov_base = back + 1201 * i;
+	lseek(file, 0, SEEK_SET);
+	s += readv(file, vector, 100);
+	close(file);
+	free(vector);
+	return s;
+}
+
 static void kernel(void)
 {
 	char *far = far_bytes(MUCH), *back = far_bytes(MUCH);
@@ -458,6 +482,7 @@ static void kernel(void)
 	for (int i = 0; i < 3; i++)
 		vector[i] = (struct iovec){back + 4090 * (i + 1), 200};
 	s += readv(ends[0], vector, 3);
+	s += large_transfers(far, back);
 	for (int i = 0; i < 2; i++) {
 		close(ends[i]);
 		close(pair[i]);
