@@ -40,6 +40,8 @@ clean:
 install: build
 	$(MESON) install -C $(BUILD)
 
-# zlib and lz4 from Debian's sources, built by kona-cc, with a tenth of their memory local.
+# zlib, lz4, pugixml and Redis from Debian's sources, built by kona-cc: their own tests with a tenth of
+# their memory local. Some ten minutes.
 test-programs: build
 	tests/cc/debian-programs $(BUILD)
+	tests/cc/redis-suite $(BUILD)
