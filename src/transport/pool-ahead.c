@@ -5,7 +5,8 @@
  * locked: a thread that needs that link receives the reply, too, for it comes first.
  *
  * What does not come is read once more, in the ordinary way (pool.c), which knows what to do about
- * nodes that fail. So nothing is mended here, and nobody is declared dead.
+ * nodes that fail. So nothing is mended here; only a node that does not answer is as late as it is
+ * there, or it would be waited for twice.
  *
  * State: link->flight. Locks: a link's. What can fail: all of it, as a hint; the end as a read.
  */
@@ -52,12 +53,15 @@ static struct kona_link *take_free_link(struct kona_pool_node *node)
 static int ask(struct kona_pool *pool, struct kona_flight *flight, struct kona_link *link)
 {
 	const struct kona_pool_batch *batch = &flight->batch;
-	uint64_t deadline_ns = kona_pool_deadline_ns(batch->word, (unsigned int)batch->node);
+	uint64_t deadline_ns =
+		kona_pool_deadline_ns(batch->word, (unsigned int)batch->node, kona_now_ns());
 	uint32_t slab;
 	int rc = kona_pool_open_slabs(pool, batch, link, deadline_ns, &slab);
 
 	if (!rc)
 		rc = kona_link_ask(link, batch->pieces, batch->count, deadline_ns);
+	if (rc == -ETIMEDOUT)
+		kona_pool_failed(pool, (unsigned int)batch->node, rc);
 	if (rc)
 		return rc;
 	flight->link = link;
@@ -94,14 +98,21 @@ static void receive_flight(struct kona_pool *pool, struct kona_link *link)
 {
 	struct kona_flight *flight = link->flight;
 	const struct kona_pool_batch *batch;
+	uint64_t begun_ns = kona_now_ns();
+	unsigned int node;
 
 	if (!flight)
 		return;
 	batch = &flight->batch;
+	node = (unsigned int)batch->node;
 	link->flight = NULL;
-	flight->status =
-		kona_link_receive(link, batch->pieces, batch->count,
-				  kona_pool_deadline_ns(batch->word, (unsigned int)batch->node));
+	flight->status = kona_link_receive(link, batch->pieces, batch->count,
+					   kona_pool_deadline_ns(batch->word, node, begun_ns));
+	if (flight->status != -ETIMEDOUT)
+		return;
+	kona_pool_failed(pool, node, -ETIMEDOUT);
+	for (size_t i = 0; i < batch->count; i++)
+		kona_pool_expire(pool, batch->pieces[i].handle, node, begun_ns);
 }
 
 void kona_pool_lock_link(struct kona_pool *pool, struct kona_link *link)

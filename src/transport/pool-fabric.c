@@ -80,7 +80,8 @@ static void set_way(struct kona_pool *pool, unsigned int node, enum kona_pool_wa
 static int ask(struct kona_pool *pool, unsigned int node, uint32_t slab,
 	       struct kona_data_exposed *ret_exposed)
 {
-	uint64_t deadline_ns = kona_pool_deadline_ns(kona_pool_word(pool, slab), node);
+	uint64_t deadline_ns =
+		kona_pool_deadline_ns(kona_pool_word(pool, slab), node, kona_now_ns());
 	struct kona_data_expose expose = {.handle = slab};
 	struct kona_link *link = kona_pool_take_link(pool, node);
 	int rc;
@@ -174,7 +175,8 @@ int kona_pool_read_fabric(struct kona_pool *pool, unsigned int node,
 			  const struct kona_link_piece *pieces, size_t count)
 {
 	uint64_t most_ns = kona_now_ns() + KONA_POOL_FABRIC_MS * MS, total_bytes = 0;
-	uint64_t deadline_ns = kona_pool_deadline_ns(kona_pool_word(pool, pieces[0].handle), node);
+	uint64_t deadline_ns =
+		kona_pool_deadline_ns(kona_pool_word(pool, pieces[0].handle), node, kona_now_ns());
 	struct kona_fabric_piece reads[MOST_READS];
 	struct place places[KONA_DATA_MOST_PIECES];
 	size_t read_count = 0;

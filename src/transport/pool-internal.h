@@ -56,6 +56,24 @@ KONA_MUST_CHECK int kona_pool_end_read(struct kona_transport *transport, struct 
 /* Locks the link, and receives what is under way on it. */
 void kona_pool_lock_link(struct kona_pool *pool, struct kona_link *link);
 
+/* --- pool-late.c -------------------------------------------------------------------------------*/
+
+/* Until when an operation may wait for this node: less while another one has all of the slab. */
+uint64_t kona_pool_deadline_ns(uint64_t word, unsigned int node, uint64_t begun_ns);
+
+/*
+ * An operation on this node failed. After -ETIMEDOUT what it alone has all of stays; the
+ * connections are over. After any other error nothing on it is used any more.
+ */
+void kona_pool_failed(struct kona_pool *pool, unsigned int node, int error);
+
+/* After that: gives up its replica of a slab for which an operation has waited until its deadline.
+ */
+void kona_pool_expire(struct kona_pool *pool, uint64_t slab, unsigned int node, uint64_t begun_ns);
+
+/* Did it fail to answer in time just now? Then nothing new begins there. */
+bool kona_pool_is_late(struct kona_pool *pool, unsigned int node);
+
 /* --- pool-mend.c -------------------------------------------------------------------------------*/
 
 /* What one operation has spent on connections that broke. */
@@ -66,8 +84,8 @@ struct kona_pool_mending {
 
 /*
  * After `error` on a link of this node, which is locked. 0: the connection is a new one, which
- * knows no slab: begin again. Else the error: give the node up. Blocks, up to the deadline and one
- * attempt more.
+ * knows no slab: begin again. -ETIMEDOUT: there was no time to get one. Else the error: give the
+ * node up. Blocks, up to the deadline and one attempt more.
  */
 KONA_MUST_CHECK int kona_pool_mend(struct kona_pool *pool, unsigned int node,
 				   struct kona_link *link, int error,
@@ -116,8 +134,8 @@ int kona_pool_find_node(struct kona_pool *pool, uint64_t id);
 /* Does a replica that lives have it, or may have it, for it is being copied? */
 bool kona_pool_is_kept(uint64_t word);
 
-/* How long one may wait for this node: less while another one has all of the slab. */
-uint64_t kona_pool_deadline_ns(uint64_t word, unsigned int node);
+/* Does the slot hold a replica that is not used any more? */
+bool kona_pool_is_dead(uint64_t word, unsigned int slot);
 
 /* The node in slot i of a word; negative: none. And what it is there. */
 int kona_pool_slot_node(uint64_t word, unsigned int slot);

@@ -53,8 +53,10 @@ int kona_pool_mend(struct kona_pool *pool, unsigned int node, struct kona_link *
 	if ((link->socket >= 0 && !is_broken(error)) || !pool->hooks.mend)
 		return error;
 	do {
-		if (!kona_pool_is_live(pool, node) || !pause_before_attempt(mending))
+		if (!kona_pool_is_live(pool, node))
 			return error;
+		if (!pause_before_attempt(mending))
+			return -ETIMEDOUT;
 		rc = pool->hooks.mend(pool->hooks.with, pool->names[node].id, link->socket,
 				      mending->deadline_ns);
 	} while (may_pass(rc));

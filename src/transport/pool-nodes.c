@@ -16,8 +16,6 @@
 #include "base/atomic.h"
 #include "transport/pool-internal.h"
 
-#define MS UINT64_C(1000000)
-
 int kona_pool_slot_node(uint64_t word, unsigned int slot)
 {
 	return (int)(word >> 16 * slot & 0xff) - 1;
@@ -63,18 +61,6 @@ uint64_t kona_pool_word(struct kona_pool *pool, uint64_t slab)
 	return kona_load_acquire(&pool->slabs[slab].word);
 }
 
-uint64_t kona_pool_deadline_ns(uint64_t word, unsigned int node)
-{
-	int slot = kona_pool_find_slot(word, node);
-	uint64_t others = slot < 0 ? word : kona_pool_clear_slot(word, (unsigned int)slot), wait_ms;
-
-	if (kona_pool_count_full(others))
-		wait_ms = KONA_POOL_PATIENCE_MS;
-	else
-		wait_ms = kona_pool_is_kept(others) ? KONA_POOL_COPY_MS : KONA_POOL_DEADLINE_MS;
-	return kona_now_ns() + wait_ms * MS;
-}
-
 int kona_pool_find_slot(uint64_t word, unsigned int node)
 {
 	for (unsigned int slot = 0; slot < KONA_POOL_MOST_REPLICAS; slot++)
@@ -103,8 +89,10 @@ bool kona_pool_make_open(struct kona_pool *pool, uint64_t slab, unsigned int nod
 
 /* --- deaths ------------------------------------------------------------------------------------*/
 
-static bool is_dead(enum kona_pool_state state)
+bool kona_pool_is_dead(uint64_t word, unsigned int slot)
 {
+	enum kona_pool_state state = kona_pool_slot_state(word, slot);
+
 	return state == KONA_POOL_DEAD || state == KONA_POOL_UNTOLD;
 }
 
@@ -116,7 +104,7 @@ static int mark_dead(struct kona_pool *pool, uint64_t slab, unsigned int node)
 
 	do {
 		slot = kona_pool_find_slot(word, node);
-		if (slot < 0 || is_dead(kona_pool_slot_state(word, (unsigned int)slot)))
+		if (slot < 0 || kona_pool_is_dead(word, (unsigned int)slot))
 			return -1;
 		next = kona_pool_clear_slot(word, (unsigned int)slot) |
 		       kona_pool_make_slot((unsigned int)slot, node, KONA_POOL_UNTOLD);

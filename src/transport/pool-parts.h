@@ -64,6 +64,7 @@ struct kona_pool_node {
 	bool live; /* Atomic, edge PL-2: what stands above and the links are made before */
 	struct kona_link links[KONA_POOL_LINKS]; /* links[0] writes */
 	uint32_t turn;				 /* Atomic, no edge: spreads the readers */
+	uint64_t late_ns;			 /* 0, or when it was. Atomic, no edge */
 	enum kona_pool_way way;			 /* for one-sided reads. Atomic, edge PL-3 */
 	uint64_t peer;				 /* Edge PL-3, once the way is open */
 };

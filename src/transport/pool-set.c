@@ -29,7 +29,7 @@ static int open_on(struct kona_pool *pool, unsigned int node, int index,
 	link->opened[open->handle / 64] &= ~(UINT64_C(1) << open->handle % 64);
 	do
 		rc = kona_link_open(link, open, mending.deadline_ns);
-	while (rc && !kona_pool_mend(pool, node, link, rc, &mending));
+	while (rc && !(rc = kona_pool_mend(pool, node, link, rc, &mending)));
 	pthread_mutex_unlock(&link->lock);
 	return rc;
 }
@@ -57,7 +57,7 @@ static int open_replica(struct kona_pool *pool, uint64_t slab, unsigned int node
 	for (int i = 1; i < KONA_POOL_LINKS && !rc; i++)
 		rc = open_on(pool, node, i, &open);
 	if (rc && rc != -EREMOTEIO)
-		kona_pool_kill_node(pool, node);
+		kona_pool_failed(pool, node, rc);
 	return rc;
 }
 
@@ -83,7 +83,7 @@ static uint64_t grant_one(struct kona_pool *pool, uint64_t index, uint64_t word,
 {
 	int node = kona_pool_find_node(pool, replica->node);
 
-	if (node >= 0 &&
+	if (node >= 0 && !kona_pool_is_late(pool, (unsigned int)node) &&
 	    !open_replica(pool, index, (unsigned int)node, KONA_DATA_CREATE, replica->capability))
 		return place(pool, index, word, (unsigned int)node, replica->state, replica);
 	if (node < 0)
@@ -179,7 +179,7 @@ static int join_new(struct kona_pool *pool, uint64_t slab, const struct kona_poo
 		if (replicas[i].state != KONA_POOL_COPYING ||
 		    (node >= 0 && kona_pool_find_slot(word, (unsigned int)node) >= 0))
 			continue;
-		if (node < 0)
+		if (node < 0 || kona_pool_is_late(pool, (unsigned int)node))
 			return -EIO;
 		rc = open_replica(pool, slab, (unsigned int)node, KONA_DATA_JOIN,
 				  replicas[i].capability);
@@ -253,12 +253,13 @@ static void try_new(struct kona_pool *pool, uint32_t slab, const struct kona_poo
 		int node = kona_pool_find_node(pool, replicas[i].node), rc;
 
 		if (replicas[i].state != KONA_POOL_COPYING || node < 0 ||
+		    kona_pool_is_late(pool, (unsigned int)node) ||
 		    kona_pool_find_slot(kona_pool_word(pool, slab), (unsigned int)node) >= 0)
 			continue;
 		memcpy(open.capability, replicas[i].capability, sizeof(open.capability));
 		rc = open_on(pool, (unsigned int)node, 1, &open);
 		if (rc && rc != -EREMOTEIO)
-			kona_pool_kill_node(pool, (unsigned int)node);
+			kona_pool_failed(pool, (unsigned int)node, rc);
 	}
 }
 
@@ -309,10 +310,10 @@ static bool is_whole(struct kona_pool *pool, uint32_t slab, unsigned int node)
 		rc = kona_pool_ensure_open(pool, slab, node, link, mending.deadline_ns);
 		if (!rc)
 			rc = kona_link_read(link, &piece, 1, mending.deadline_ns);
-	} while (rc && !kona_pool_mend(pool, node, link, rc, &mending));
+	} while (rc && !(rc = kona_pool_mend(pool, node, link, rc, &mending)));
 	pthread_mutex_unlock(&link->lock);
 	if (rc && rc != -EREMOTEIO && rc != -EAGAIN)
-		kona_pool_kill_node(pool, node);
+		kona_pool_failed(pool, node, rc);
 	return !rc;
 }
 

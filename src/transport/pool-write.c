@@ -48,13 +48,15 @@ static uint64_t writes_for(struct kona_pool *pool, unsigned int node)
 }
 
 /* The least patient of the writes. */
-static uint64_t deadline_of(struct kona_pool *pool, uint64_t mine, unsigned int node)
+static uint64_t deadline_of(struct kona_pool *pool, uint64_t mine, unsigned int node,
+			    uint64_t begun_ns)
 {
 	uint64_t least_ns = UINT64_MAX;
 
 	for (; mine; mine &= mine - 1) {
 		uint32_t slab = pool->writes[__builtin_ctzll(mine)].slab;
-		uint64_t deadline_ns = kona_pool_deadline_ns(kona_pool_word(pool, slab), node);
+		uint64_t deadline_ns =
+			kona_pool_deadline_ns(kona_pool_word(pool, slab), node, begun_ns);
 
 		if (deadline_ns < least_ns)
 			least_ns = deadline_ns;
@@ -81,10 +83,11 @@ static int open_for(struct kona_pool *pool, unsigned int node, uint64_t *mine, u
 	return 0;
 }
 
-static int send_to(struct kona_pool *pool, unsigned int node, uint64_t *mine, struct bill *bill)
+static int send_to(struct kona_pool *pool, unsigned int node, uint64_t *mine, uint64_t begun_ns,
+		   struct bill *bill)
 {
 	struct kona_link *link = &pool->nodes[node].links[0];
-	uint64_t deadline_ns = deadline_of(pool, *mine, node);
+	uint64_t deadline_ns = deadline_of(pool, *mine, node, begun_ns);
 	int rc = open_for(pool, node, mine, deadline_ns);
 
 	if (rc)
@@ -101,7 +104,7 @@ static int send_to(struct kona_pool *pool, unsigned int node, uint64_t *mine, st
 }
 
 /* Counts who has it; refusals cost the replica. */
-static int wait_for(struct kona_pool *pool, unsigned int node, uint64_t mine)
+static int wait_for(struct kona_pool *pool, unsigned int node, uint64_t mine, uint64_t begun_ns)
 {
 	struct kona_link *link = &pool->nodes[node].links[0];
 	uint64_t refused = 0;
@@ -110,7 +113,7 @@ static int wait_for(struct kona_pool *pool, unsigned int node, uint64_t mine)
 	if (!mine)
 		return 0;
 	rc = kona_link_wait(link, (uint32_t)__builtin_popcountll(mine), &refused,
-			    deadline_of(pool, mine, node));
+			    deadline_of(pool, mine, node, begun_ns));
 	if (rc && rc != -EREMOTEIO)
 		return rc;
 	for (; mine; mine &= mine - 1, refused >>= 1) {
@@ -125,38 +128,50 @@ static int wait_for(struct kona_pool *pool, unsigned int node, uint64_t mine)
 }
 
 /* Sends to the node, over a new connection where the old one broke. */
-static int send_surely(struct kona_pool *pool, unsigned int node, uint64_t *mine, struct bill *bill)
+static int send_surely(struct kona_pool *pool, unsigned int node, uint64_t *mine, uint64_t begun_ns,
+		       struct bill *bill)
 {
 	struct kona_link *link = &pool->nodes[node].links[0];
-	struct kona_pool_mending mending = {deadline_of(pool, *mine, node), 0};
+	struct kona_pool_mending mending = {deadline_of(pool, *mine, node, begun_ns), 0};
 	int rc;
 
 	do
-		rc = send_to(pool, node, mine, bill);
-	while (rc && !kona_pool_mend(pool, node, link, rc, &mending));
+		rc = send_to(pool, node, mine, begun_ns, bill);
+	while (rc && !(rc = kona_pool_mend(pool, node, link, rc, &mending)));
 	return rc;
 }
 
 /* Waits for the node; what it may not have got before a connection broke is sent again. */
-static int wait_surely(struct kona_pool *pool, unsigned int node, uint64_t mine, struct bill *bill)
+static int wait_surely(struct kona_pool *pool, unsigned int node, uint64_t mine, uint64_t begun_ns,
+		       struct bill *bill)
 {
 	struct kona_link *link = &pool->nodes[node].links[0];
-	struct kona_pool_mending mending = {deadline_of(pool, mine, node), 0};
-	int rc = wait_for(pool, node, mine);
+	struct kona_pool_mending mending = {deadline_of(pool, mine, node, begun_ns), 0};
+	int rc = wait_for(pool, node, mine, begun_ns);
 
-	while (rc && !kona_pool_mend(pool, node, link, rc, &mending)) {
-		rc = send_to(pool, node, &mine, bill);
+	while (rc && !(rc = kona_pool_mend(pool, node, link, rc, &mending))) {
+		rc = send_to(pool, node, &mine, begun_ns, bill);
 		if (!rc)
-			rc = wait_for(pool, node, mine);
+			rc = wait_for(pool, node, mine, begun_ns);
 	}
 	return rc;
+}
+
+/* The node failed. What is left to do there: writes of slabs that it may still have alone. */
+static uint64_t after_failure(struct kona_pool *pool, unsigned int node, uint64_t mine, int error,
+			      uint64_t begun_ns)
+{
+	kona_pool_failed(pool, node, error);
+	for (uint64_t left = mine; left; left &= left - 1)
+		kona_pool_expire(pool, pool->writes[__builtin_ctzll(left)].slab, node, begun_ns);
+	return kona_pool_is_live(pool, node) ? mine & writes_for(pool, node) : 0;
 }
 
 /* Sends all that is staged, and waits until it is stored. */
 static int flush(struct kona_pool *pool, struct bill *bill)
 {
 	uint32_t nodes = kona_load_relaxed(&pool->node_count); /* relaxed: write lock */
-	uint64_t mine[KONA_POOL_MOST_NODES];
+	uint64_t mine[KONA_POOL_MOST_NODES], begun_ns;
 	int rc = 0;
 
 	if (!pool->write_count)
@@ -170,9 +185,12 @@ static int flush(struct kona_pool *pool, struct bill *bill)
 			continue;
 		pthread_mutex_lock(&link->lock);
 		calls = link->calls;
-		if (send_surely(pool, i, &mine[i], bill)) {
-			mine[i] = 0;
-			kona_pool_kill_node(pool, i);
+		begun_ns = kona_now_ns();
+		while (mine[i]) {
+			rc = send_surely(pool, i, &mine[i], begun_ns, bill);
+			if (!rc)
+				break;
+			mine[i] = after_failure(pool, i, mine[i], rc, begun_ns);
 		}
 		if (!mine[i])
 			pthread_mutex_unlock(&link->lock);
@@ -185,14 +203,20 @@ static int flush(struct kona_pool *pool, struct bill *bill)
 		if (!mine[i])
 			continue;
 		calls = link->calls;
-		if (wait_surely(pool, i, mine[i], bill))
-			kona_pool_kill_node(pool, i);
+		begun_ns = kona_now_ns();
+		while (mine[i]) {
+			rc = wait_surely(pool, i, mine[i], begun_ns, bill);
+			if (!rc)
+				break;
+			mine[i] = after_failure(pool, i, mine[i], rc, begun_ns);
+		}
 		bill->system_calls += link->calls - calls;
 		pthread_mutex_unlock(&link->lock);
 	}
 	/* A node that was passed over, for it was dead, must not be read from now on. */
 	for (size_t i = 0; i < pool->write_count; i++)
 		kona_pool_bury(pool, pool->writes[i].slab);
+	rc = 0;
 	for (size_t i = 0; i < pool->write_count; i++)
 		if (!pool->writes[i].stored ||
 		    !kona_pool_is_kept(kona_pool_word(pool, pool->writes[i].slab)))

@@ -162,31 +162,49 @@ static int read_on(struct kona_pool *pool, struct kona_pool_batch *batch, struct
 	return kona_link_read(link, batch->pieces, batch->count, deadline_ns);
 }
 
-/* 0; -EAGAIN: not from this node, look again who has it. */
+/* Since when a read tries one node. */
+struct attempt {
+	int node;
+	uint64_t begun_ns;
+};
+
+static void attempt_on(struct attempt *attempt, int node)
+{
+	if (attempt->node != node)
+		*attempt = (struct attempt){node, kona_now_ns()};
+}
+
+/* 0; -EAGAIN: not from this node, or not now: look again who has it. */
 static int read_remote(struct kona_pool *pool, struct kona_pool_batch *batch,
-		       uint64_t *system_calls)
+		       struct attempt *attempt, uint64_t *system_calls)
 {
 	unsigned int node = (unsigned int)batch->node;
-	uint64_t deadline_ns = kona_pool_deadline_ns(batch->word, node), calls;
+	uint64_t deadline_ns, calls;
 	struct kona_link *link = kona_pool_take_link(pool, node);
-	struct kona_pool_mending mending = {deadline_ns, 0};
+	struct kona_pool_mending mending;
 	uint32_t slab;
 	int rc;
 
+	attempt_on(attempt, batch->node);
+	deadline_ns = kona_pool_deadline_ns(batch->word, node, attempt->begun_ns);
+	mending = (struct kona_pool_mending){deadline_ns, 0};
 	calls = link->calls;
 	do
 		rc = read_on(pool, batch, link, deadline_ns, &slab);
-	while (rc && !kona_pool_mend(pool, node, link, rc, &mending));
+	while (rc && !(rc = kona_pool_mend(pool, node, link, rc, &mending)));
 	*system_calls += link->calls - calls;
 	pthread_mutex_unlock(&link->lock);
 	if (!rc || rc == -EAGAIN)
 		return rc;
 	if (rc != -EREMOTEIO)
-		kona_pool_kill_node(pool, node);
+		kona_pool_failed(pool, node, rc);
 	else if (slab != UINT32_MAX)
 		kona_pool_kill_replica(pool, slab, node);
-	for (size_t i = 0; rc == -EREMOTEIO && slab == UINT32_MAX && i < batch->count; i++)
-		kona_pool_kill_replica(pool, batch->pieces[i].handle, node);
+	for (size_t i = 0; i < batch->count; i++)
+		if (rc != -EREMOTEIO)
+			kona_pool_expire(pool, batch->pieces[i].handle, node, attempt->begun_ns);
+		else if (slab == UINT32_MAX)
+			kona_pool_kill_replica(pool, batch->pieces[i].handle, node);
 	return -EAGAIN;
 }
 
@@ -210,6 +228,7 @@ static int pool_read(struct kona_transport *transport, const struct kona_read *r
 {
 	struct kona_pool *pool = KONA_CONTAINER(transport, struct kona_pool, transport);
 	struct kona_pool_cursor at = {0, 0};
+	struct attempt attempt = {NOBODY, 0};
 
 	/* PL-1: acquire, pairs with the release in kona_pool_grant() */
 	if (!kona_load_acquire(&pool->remote))
@@ -224,12 +243,13 @@ static int pool_read(struct kona_transport *transport, const struct kona_read *r
 		else if (!rc &&
 			 (!pool->fabric || kona_pool_read_fabric(pool, (unsigned int)batch.node,
 								 batch.pieces, batch.count)))
-			rc = read_remote(pool, &batch, system_calls);
+			rc = read_remote(pool, &batch, &attempt, system_calls);
 		if (rc == -EAGAIN)
 			continue;
 		if (rc)
 			return rc;
 		at = next;
+		attempt.node = NOBODY;
 	}
 	return 0;
 }
@@ -255,6 +275,7 @@ static int pool_read_judged(struct kona_transport *transport, uint64_t offset_by
 	struct kona_pool *pool = KONA_CONTAINER(transport, struct kona_pool, transport);
 	const struct kona_read read = {offset_bytes, page, KONA_PAGE_BYTES};
 	uint64_t slab = offset_bytes / pool->slab_bytes, system_calls = 0;
+	struct attempt attempt = {NOBODY, 0};
 	bool here = true; /* the copy on this host was not refused yet */
 
 	for (;;) {
@@ -270,7 +291,7 @@ static int pool_read_judged(struct kona_transport *transport, uint64_t offset_by
 			return rc;
 		next_part(pool, &read, &(struct kona_pool_cursor){0, 0}, &batch.pieces[0]);
 		rc = batch.node < 0 ? read_local(pool, &batch, &system_calls)
-				    : read_remote(pool, &batch, &system_calls);
+				    : read_remote(pool, &batch, &attempt, &system_calls);
 		if (rc == -EAGAIN)
 			continue;
 		if (rc)

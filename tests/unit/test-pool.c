@@ -439,6 +439,29 @@ static void the_last_replica(void **state)
 	assert_int_equal(kona_transport_read(&pool.transport, 63 * SLAB_BYTES, page, 4096), -EIO);
 }
 
+/* The first page behind the model's. */
+static void write_page_alone(char byte)
+{
+	char content[KONA_PAGE_BYTES];
+	const struct kona_dirty_page page = {(uint64_t)SLABS * SLAB_BYTES, UINT64_MAX, content};
+	uint64_t wire_bytes = 0, calls = 0;
+
+	memset(content, byte, sizeof(content));
+	assert_int_equal(
+		pool.transport.ops->write_lines(&pool.transport, &page, 1, &wire_bytes, &calls), 0);
+}
+
+static void check_page_alone(char byte)
+{
+	char content[KONA_PAGE_BYTES];
+
+	assert_int_equal(kona_transport_read(&pool.transport, (uint64_t)SLABS * SLAB_BYTES, content,
+					     sizeof(content)),
+			 0);
+	for (size_t i = 0; i < sizeof(content); i++)
+		assert_int_equal(content[i], byte);
+}
+
 /* The lock of a server is held: it takes bytes, and answers nothing. */
 static void a_silent_node(void **state)
 {
@@ -455,6 +478,42 @@ static void a_silent_node(void **state)
 	use(5);
 	assert_int_equal(lost_count, 1);
 	assert_int_equal(lost[0][0], 1);
+}
+
+static void *wake_later(void *with)
+{
+	usleep(3000000);
+	pthread_mutex_unlock(with);
+	return NULL;
+}
+
+/* It is late for what another one has, too; not for what it has alone. */
+static void a_slow_node_keeps_what_it_has_alone(void **state)
+{
+	struct kona_pool_replica alone = replica_of(SLABS, 0, KONA_POOL_FULL);
+	pthread_t waker;
+
+	mending = true;
+	grant_all(2, false);
+	assert_int_equal(kona_pool_grant(&pool, SLABS, slab_id(SLABS), 1, false, &alone, 1), 0);
+	write_page_alone('a');
+	use(5);
+	/* The servers have ordinary mutexes: another thread may unlock them. */
+	pthread_mutex_lock(&nodes[0].server.lock);
+	pthread_create(&waker, NULL, wake_later, &nodes[0].server.lock);
+	use(5);
+	write_page_alone('b');
+	pthread_join(waker, NULL);
+	check_page_alone('b');
+	assert_int_equal(lost_count, SLABS);
+	/* So it is after a read. */
+	pthread_mutex_lock(&nodes[0].server.lock);
+	pthread_create(&waker, NULL, wake_later, &nodes[0].server.lock);
+	check_page_alone('b');
+	pthread_join(waker, NULL);
+	use(5);
+	stop_node(0);
+	use(5);
 }
 
 static void refused_by_one(void **state)
@@ -1082,6 +1141,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(local_and_remote, bring_up, take_down),
 		cmocka_unit_test_setup_teardown(the_last_replica, bring_up, take_down),
 		cmocka_unit_test_setup_teardown(a_silent_node, bring_up, take_down),
+		cmocka_unit_test_setup_teardown(a_slow_node_keeps_what_it_has_alone, bring_up,
+						take_down),
 		cmocka_unit_test_setup_teardown(refused_by_one, bring_up, take_down),
 		cmocka_unit_test_setup_teardown(a_replica_joins, bring_up, take_down),
 		cmocka_unit_test_setup_teardown(a_child_follows, bring_up_half, take_down),
