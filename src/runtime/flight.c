@@ -30,7 +30,7 @@ static bool take(struct kona_flight_slot *slot, uint32_t state, uint32_t next)
 	if (KONA_MUTATED(LAND_BLIND) && state == KONA_FLIGHT_FLYING) {
 		if (kona_load_acquire(&slot->state) != state) /* FL-1 */
 			return false;
-		usleep(50); /* long enough for another one */
+		usleep(50);				/* long enough for another one */
 		kona_store_release(&slot->state, next); /* FL-1 */
 		return true;
 	}
