@@ -26,6 +26,7 @@
 static struct kona_transport flying;
 static uint64_t begun, ended; /* Atomic, no edge, both */
 static bool refuses;	      /* each second one */
+static uint64_t in_air;	      /* accesses of a scan behind which something flew */
 
 static int fly_read(struct kona_transport *transport, const struct kona_read *reads, size_t count,
 		    uint64_t *system_calls)
@@ -120,18 +121,30 @@ static uint64_t flights_left(void)
 	return count;
 }
 
-static void check_scans(uint64_t *data)
+/* Runs are cut short while there are no frames to spare: so the evictor, which may be late on a
+ * busy machine, is waited for. */
+static void check_page(const uint64_t *data, uint64_t i)
+{
+	while (kona_frames_available(&space.frames) < space.evict.high) {
+		kona_evict_kick(&space);
+		usleep(10);
+	}
+	CHECK(get(&data[i * WORDS]) == i + 1);
+	in_air += flights_left() > 0;
+}
+
+static void check_scans(const uint64_t *data)
 {
 	for (uint64_t i = 0; i < DATA_PAGES; i++)
-		CHECK(get(&data[i * WORDS]) == i + 1);
+		check_page(data, i);
 	for (uint64_t i = DATA_PAGES; i-- > 0;)
-		CHECK(get(&data[i * WORDS]) == i + 1);
+		check_page(data, i);
 	for (uint64_t i = 0; i < DATA_PAGES; i += 3)
-		CHECK(get(&data[i * WORDS]) == i + 1);
+		check_page(data, i);
 	kona_flight_land_all(&space);
 	CHECK(flights_left() == 0 && space.flights.pages == 0);
 	CHECK(stats.prefetched_pages > DATA_PAGES);
-	CHECK(stats.prefetch_used_pages > stats.prefetched_pages * 8 / 10);
+	CHECK(stats.prefetch_used_pages > stats.prefetched_pages / 2);
 	CHECK(stats.local_pages_peak <= space.frames.count);
 }
 
@@ -142,7 +155,8 @@ static void scans_fly(void)
 
 	check_scans(data);
 	CHECK(begun == ended && ended > 2 * DATA_PAGES / KONA_PREFETCH_MOST);
-	CHECK(stats.guard_misses - misses < DATA_PAGES / 8);
+	CHECK(stats.guard_misses - misses < DATA_PAGES / 4);
+	CHECK(in_air > DATA_PAGES);  /* of 2 1/3 of them: the next run is asked for in time */
 	for (int i = 0; i < 64; i++) /* until no trend is left */
 		get(&data[next_random(&random) % DATA_PAGES * WORDS]);
 	before = begun;
