@@ -124,7 +124,7 @@ static void serve_library(void)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	memset(slab, 'x', sizeof(slab));
 	if (kona_ofi_ops.open("tcp", "127.0.0.1", true, &ofi) ||
-	    kona_ofi_ops.expose(ofi, slab, sizeof(slab), true, &board->slab) ||
+	    kona_ofi_ops.expose(ofi, slab, sizeof(slab), KONA_OFI_READABLE, &board->slab) ||
 	    kona_ofi_ops.name(ofi, board->address, &bytes))
 		errx(1, "libfabric cannot serve");
 	kona_store_release(&board->ready, true); /* TF-1: release */
@@ -140,7 +140,8 @@ static void meet_library(struct client *client)
 	while (!kona_load_acquire(&board->ready)) /* TF-1: acquire, pairs with serve_library() */
 		usleep(1000);
 	if (kona_ofi_ops.open("tcp", NULL, false, &client->ofi) ||
-	    kona_ofi_ops.expose(client->ofi, buffer, sizeof(buffer), false, &client->local) ||
+	    kona_ofi_ops.expose(client->ofi, buffer, sizeof(buffer), KONA_OFI_OURS,
+				&client->local) ||
 	    kona_ofi_ops.peer(client->ofi, board->address, &client->peer))
 		errx(1, "libfabric cannot fetch");
 }

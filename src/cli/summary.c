@@ -41,7 +41,7 @@ static const struct field {
 	      FIELD(system_calls),	 FIELD(local_pages),
 	      FIELD(local_pages_peak),	 FIELD(local_budget_bytes),
 	      FIELD(metadata_bytes),	 FIELD(remote_slabs),
-	      FIELD(remote_bytes)};
+	      FIELD(remote_bytes),	 FIELD(one_sided_written_bytes)};
 
 static_assert(sizeof(fields) / sizeof(fields[0]) * 8 +
 			      offsetof(struct kona_stats, faults_missing) ==
@@ -132,8 +132,9 @@ void kona_summary_print(FILE *stream, const struct kona_stats_area *area, const 
 		s.evicted_pages, s.evicted_clean_pages, s.recalled_pages);
 	fprintf(stream, "  bytes              %s fetched, %s written back\n", size(s.fetched_bytes),
 		size(s.written_back_bytes));
-	if (s.one_sided_bytes)
-		fprintf(stream, "  one-sided reads    %s\n", size(s.one_sided_bytes));
+	if (s.one_sided_bytes || s.one_sided_written_bytes)
+		fprintf(stream, "  one-sided          %s read, %s written\n",
+			size(s.one_sided_bytes), size(s.one_sided_written_bytes));
 	fprintf(stream, "  dirty lines        %" PRIu64 " (%s)\n", s.dirty_lines,
 		size(s.dirty_lines * KONA_LINE_BYTES));
 	if (s.changed_pages)

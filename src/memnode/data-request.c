@@ -304,9 +304,14 @@ static int serve_expose(struct kona_data_connection *connection, uint32_t tag,
 		return answer_failed(connection, tag, rc);
 	reply = begin(connection);
 	reply->header = make_header(KONA_DATA_EXPOSED, tag, sizeof(reply->exposed));
-	reply->exposed = (struct kona_data_exposed){.base = slab->region.base,
-						    .key = slab->region.key,
-						    .address_bytes = slab->realm->address_bytes};
+	reply->exposed = (struct kona_data_exposed){
+		.base = slab->region.base,
+		.key = slab->region.key,
+		.ring_base = slab->realm->ring_region.base,
+		.ring_key = slab->realm->ring_region.key,
+		.ring_bytes = slab->realm->ring ? KONA_DATA_RING_BYTES : 0,
+		.address_bytes = slab->realm->address_bytes,
+	};
 	memcpy(reply->exposed.address, slab->realm->address, sizeof(slab->realm->address));
 	add(reply, &reply->header, sizeof(reply->header));
 	add(reply, &reply->exposed, sizeof(reply->exposed));
@@ -317,6 +322,17 @@ static void applied(struct kona_data_connection *connection, uint32_t tag)
 {
 	connection->ack_tag = tag;
 	connection->ack_due = true;
+}
+
+static int apply(struct kona_data_connection *connection, uint32_t tag, struct kona_slab *slab,
+		 const struct kona_log *log)
+{
+	int rc = slab->dead ? -ESTALE : kona_slab_log(slab, log);
+
+	if (rc)
+		return answer_failed(connection, tag, rc);
+	applied(connection, tag);
+	return 0;
 }
 
 static int serve_log(struct kona_data_connection *connection, uint32_t tag, const void *body,
@@ -331,13 +347,33 @@ static int serve_log(struct kona_data_connection *connection, uint32_t tag, cons
 	if (!slab || slab->id != header->slab)
 		return -EPROTO;
 	rc = kona_log_check(body, size_bytes, slab->bytes / KONA_PAGE_BYTES, &log, ret_why);
-	if (rc)
+	return rc ? -EPROTO : apply(connection, tag, slab, &log);
+}
+
+/* A log that its program has written into the ring of its realm, and may be overwriting. */
+static int serve_pushed(struct kona_data_connection *connection, uint32_t tag,
+			const struct kona_data_pushed *pushed, const char **ret_why)
+{
+	struct kona_slab *slab = find_slab(connection, pushed->header.handle);
+	struct kona_log_places places;
+	struct kona_log log;
+	int rc;
+
+	*ret_why = "a log for a slab that is not open";
+	if (!slab || slab->id != pushed->header.slab)
 		return -EPROTO;
-	rc = slab->dead ? -ESTALE : kona_slab_log(slab, &log);
-	if (rc)
+	*ret_why = "a log outside of the ring";
+	if (pushed->at_bytes % sizeof(uint64_t) ||
+	    !kona_data_in_slab(pushed->at_bytes, pushed->size_bytes, KONA_DATA_RING_BYTES))
+		return -EPROTO;
+	if (!slab->realm || !slab->realm->ring)
+		return answer_failed(connection, tag, -EOPNOTSUPP);
+	rc = kona_log_check_shared(&pushed->header, slab->realm->ring + pushed->at_bytes,
+				   pushed->size_bytes, slab->bytes / KONA_PAGE_BYTES, &places, &log,
+				   ret_why);
+	if (rc == -EBADMSG)
 		return answer_failed(connection, tag, rc);
-	applied(connection, tag);
-	return 0;
+	return rc ? rc : apply(connection, tag, slab, &log);
 }
 
 static int serve_discard(struct kona_data_connection *connection, uint32_t tag,
@@ -374,6 +410,8 @@ static int serve_one(struct kona_data_connection *connection, const char **ret_w
 				  header->body_bytes / sizeof(struct kona_data_piece), ret_why);
 	case KONA_DATA_EXPOSE:
 		return serve_expose(connection, header->tag, body, ret_why);
+	case KONA_DATA_PUSHED:
+		return serve_pushed(connection, header->tag, body, ret_why);
 	case KONA_DATA_LOG:
 		return serve_log(connection, header->tag, body, header->body_bytes, ret_why);
 	default:

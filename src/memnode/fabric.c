@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/atomic.h"
 
@@ -40,6 +41,21 @@ static int start_thread(struct kona_realm *realm)
 	return rc;
 }
 
+/* Where there is no room for it, logs come by TCP. */
+static void make_ring(struct kona_realm *realm)
+{
+	char *ring = mmap(NULL, KONA_DATA_RING_BYTES, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (ring == MAP_FAILED)
+		return;
+	if (realm->fabric->ops->expose(realm->ofi, ring, KONA_DATA_RING_BYTES, KONA_OFI_WRITABLE,
+				       &realm->ring_region))
+		munmap(ring, KONA_DATA_RING_BYTES);
+	else
+		realm->ring = ring;
+}
+
 static int open_realm(struct kona_node_fabric *fabric, struct kona_realm *realm)
 {
 	size_t bytes = sizeof(realm->address);
@@ -53,6 +69,8 @@ static int open_realm(struct kona_node_fabric *fabric, struct kona_realm *realm)
 		rc = start_thread(realm);
 	if (rc)
 		fabric->ops->close(realm->ofi);
+	else
+		make_ring(realm);
 	return rc;
 }
 
@@ -77,6 +95,8 @@ static void reap(struct kona_node_fabric *fabric, bool waits)
 			  : pthread_tryjoin_np(realm->thread, NULL))
 			continue;
 		fabric->ops->close(realm->ofi);
+		if (realm->ring)
+			munmap(realm->ring, KONA_DATA_RING_BYTES);
 		LIST_REMOVE(realm, link);
 		free(realm);
 	}
@@ -111,6 +131,7 @@ void kona_realm_leave(struct kona_realm *realm)
 {
 	if (--realm->users)
 		return;
+	realm->fabric->ops->hide(&realm->ring_region);
 	kona_store_relaxed(&realm->stop, true); /* relaxed: as above */
 	LIST_REMOVE(realm, link);
 	LIST_INSERT_HEAD(&realm->fabric->ending, realm, link);

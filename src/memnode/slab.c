@@ -143,7 +143,8 @@ int kona_slab_expose(struct kona_slabs *slabs, struct kona_slab *slab,
 	rc = kona_realm_enter(fabric, realm, &slab->realm);
 	if (rc)
 		return rc;
-	rc = fabric->ops->expose(slab->realm->ofi, slab->memory, slab->bytes, true, &slab->region);
+	rc = fabric->ops->expose(slab->realm->ofi, slab->memory, slab->bytes, KONA_OFI_READABLE,
+				 &slab->region);
 	if (rc) {
 		kona_realm_leave(slab->realm);
 		slab->realm = NULL;

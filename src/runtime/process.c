@@ -262,8 +262,10 @@ static void open_fabric(struct tenancy *made)
 		fail("--fabric", "its thread cannot start");
 	if (kona_fabric_wait_ready(&made->fabric))
 		fail("--fabric", made->fabric.why);
-	kona_pool_use_fabric(&made->replicas.pool, &made->fabric,
-			     &made->space.stats->one_sided_bytes);
+	kona_pool_use_fabric(
+		&made->replicas.pool, &made->fabric,
+		&(struct kona_pool_counters){&made->space.stats->one_sided_bytes,
+					     &made->space.stats->one_sided_written_bytes});
 }
 
 /* The node and the keeper hold copies of the userfaultfd: as long as one is open, missing pages

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #define KONA_STATS_MAGIC   UINT64_C(0x7374617473414e4b)
-#define KONA_STATS_VERSION 4
+#define KONA_STATS_VERSION 5
 
 enum {
 	KONA_STATS_BLOCKS = 256,
@@ -53,6 +53,7 @@ struct kona_stats {
 	uint64_t remote_slabs;	     /* level */
 	uint64_t remote_bytes;	     /* level: granted */
 	uint64_t one_sided_bytes;    /* of what was fetched: read past the node's processor */
+	uint64_t one_sided_written_bytes; /* logs, to each replica: written into the node's ring */
 };
 
 struct kona_stats_area {
@@ -63,7 +64,7 @@ struct kona_stats_area {
 	struct kona_stats blocks[KONA_STATS_BLOCKS];
 };
 
-static_assert(sizeof(struct kona_stats) == 40 + 29 * 8, "shared layout");
+static_assert(sizeof(struct kona_stats) == 40 + 30 * 8, "shared layout");
 static_assert(sizeof(struct kona_stats_area) == 16 + KONA_STATS_BLOCKS * sizeof(struct kona_stats),
 	      "shared layout");
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The thread that libfabric lives in, and the requests to it. While reads are under way, and a
- * little longer, it polls; then it sleeps until the bell rings. A reader spins for as long as a
- * read takes on a fast network, then sleeps, too.
+ * The thread that libfabric lives in, and the requests to it. While some are under way, and a
+ * little longer, it polls; then it sleeps until the bell rings. A user spins for as long as a read
+ * takes on a fast network, then sleeps, too.
  *
- * State: the requests. No locks. What can fail: all that a network can; a request whose read never
- * ends is lost, for the device may yet write to its memory.
+ * State: the requests. No locks. What can fail: all that a network can; a request that never ends
+ * is lost, for the device may yet write to its memory.
  */
 #include "transport/fabric.h"
 
@@ -26,11 +26,12 @@
 #include "base/units.h"
 
 enum {
-	SPIN_NS = 20000, /* of a reader, before it sleeps */
+	SPIN_NS = 20000, /* of a user, before it sleeps */
 	ALONE_NS = 5000, /* of the thread, before it lets others run: a network in software, say */
 	LINGER_NS = 50000, /* of the thread */
-	CALM_NS = 50000,   /* between a reader's looks for a free request */
-	MEMORY_BYTES = KONA_FABRIC_REQUESTS * KONA_FABRIC_MOST_BYTES,
+	CALM_NS = 50000,   /* between a user's looks for a free request */
+	READ_BYTES = KONA_FABRIC_REQUESTS * KONA_FABRIC_MOST_BYTES,
+	MEMORY_BYTES = READ_BYTES + KONA_FABRIC_STAGING_BYTES,
 };
 
 /* Looks are rare, then, at reads that were left. */
@@ -57,7 +58,7 @@ static void end_request(struct kona_fabric_request *request, int status)
 	uint32_t state = KONA_FABRIC_FLYING;
 
 	request->status = status;
-	/* FA-1: release; a reader that has left does not look at it any more. */
+	/* FA-1: release; a user that has left does not look at it any more. */
 	if (!kona_cas_acq_rel(&request->state, &state, KONA_FABRIC_DONE))
 		kona_store_release(&request->state, KONA_FABRIC_FREE); /* FA-1 */
 	futex_wake(&request->state);
@@ -68,15 +69,22 @@ static void add_peer(struct kona_fabric *fabric, struct kona_fabric_request *req
 	end_request(request, fabric->ops->peer(fabric->ofi, request->address, &request->peer));
 }
 
-/* Begins what is left of its reads. */
+static int begin(struct kona_fabric *fabric, struct kona_fabric_request *request,
+		 const struct kona_fabric_piece *piece)
+{
+	int (*const move)(struct kona_ofi *, uint64_t, void *, size_t,
+			  const struct kona_ofi_region *, uint64_t, uint64_t, void *) =
+		request->writes ? fabric->ops->write : fabric->ops->read;
+
+	return move(fabric->ofi, request->peer, piece->buffer, piece->size_bytes, &fabric->region,
+		    piece->there, piece->key, request);
+}
+
+/* Begins what is left of it. */
 static void post(struct kona_fabric *fabric, struct kona_fabric_request *request)
 {
 	while (request->posted < request->count && !request->status) {
-		uint32_t i = request->posted;
-		int rc = fabric->ops->read(
-			fabric->ofi, request->peer, request->memory + request->pieces[i].at_bytes,
-			request->pieces[i].size_bytes, &fabric->region, request->pieces[i].from,
-			request->pieces[i].key, request);
+		int rc = begin(fabric, request, &request->pieces[request->posted]);
 
 		if (rc == -EAGAIN)
 			break;
@@ -139,7 +147,7 @@ static int open_endpoint(struct kona_fabric *fabric)
 	int rc = fabric->ops->open(fabric->provider, NULL, false, &fabric->ofi);
 
 	if (!rc)
-		rc = fabric->ops->expose(fabric->ofi, fabric->memory, MEMORY_BYTES, false,
+		rc = fabric->ops->expose(fabric->ofi, fabric->memory, MEMORY_BYTES, KONA_OFI_OURS,
 					 &fabric->region);
 	if (!rc)
 		return 0;
@@ -214,7 +222,7 @@ void kona_fabric_run(void *with)
 	tell_ready(fabric, rc ? CANNOT : ENDED);
 }
 
-/* --- readers -----------------------------------------------------------------------------------*/
+/* --- users -------------------------------------------------------------------------------------*/
 
 static struct kona_fabric_request *take_request(struct kona_fabric *fabric, uint64_t deadline_ns)
 {
@@ -307,19 +315,18 @@ static size_t fill(struct kona_fabric_request *request, const struct kona_fabric
 	uint32_t at_bytes = 0, taken = 0;
 
 	while (taken < count && taken < KONA_FABRIC_MOST_PIECES &&
-	       at_bytes + pieces[taken].size_bytes <= KONA_FABRIC_MOST_BYTES) {
-		request->pieces[taken].from = pieces[taken].from;
-		request->pieces[taken].key = pieces[taken].key;
-		request->pieces[taken].size_bytes = pieces[taken].size_bytes;
-		request->pieces[taken].at_bytes = at_bytes;
+	       (request->writes || at_bytes + pieces[taken].size_bytes <= KONA_FABRIC_MOST_BYTES)) {
+		request->pieces[taken] = pieces[taken];
+		if (!request->writes)
+			request->pieces[taken].buffer = request->memory + at_bytes;
 		at_bytes += pieces[taken++].size_bytes;
 	}
 	request->count = taken;
 	return taken;
 }
 
-int kona_fabric_read(struct kona_fabric *fabric, uint64_t peer,
-		     const struct kona_fabric_piece *pieces, size_t count, uint64_t deadline_ns)
+static int move_all(struct kona_fabric *fabric, uint64_t peer, bool writes,
+		    const struct kona_fabric_piece *pieces, size_t count, uint64_t deadline_ns)
 {
 	while (count) {
 		struct kona_fabric_request *request = take_request(fabric, deadline_ns);
@@ -328,15 +335,15 @@ int kona_fabric_read(struct kona_fabric *fabric, uint64_t peer,
 
 		if (!request)
 			return -EBUSY;
-		taken = fill(request, pieces, count);
+		request->writes = writes;
 		request->peer = peer;
+		taken = fill(request, pieces, count);
 		submit(fabric, request);
 		if (!wait_for(request, deadline_ns))
 			return -ETIMEDOUT;
 		rc = request->status;
-		for (size_t i = 0; i < taken && !rc; i++)
-			memcpy(pieces[i].buffer, request->memory + request->pieces[i].at_bytes,
-			       pieces[i].size_bytes);
+		for (size_t i = 0; i < taken && !rc && !writes; i++)
+			memcpy(pieces[i].buffer, request->pieces[i].buffer, pieces[i].size_bytes);
 		kona_store_release(&request->state, KONA_FABRIC_FREE); /* FA-1: release */
 		if (rc)
 			return rc;
@@ -344,6 +351,18 @@ int kona_fabric_read(struct kona_fabric *fabric, uint64_t peer,
 		count -= taken;
 	}
 	return 0;
+}
+
+int kona_fabric_read(struct kona_fabric *fabric, uint64_t peer,
+		     const struct kona_fabric_piece *pieces, size_t count, uint64_t deadline_ns)
+{
+	return move_all(fabric, peer, false, pieces, count, deadline_ns);
+}
+
+int kona_fabric_write(struct kona_fabric *fabric, uint64_t peer,
+		      const struct kona_fabric_piece *pieces, size_t count, uint64_t deadline_ns)
+{
+	return move_all(fabric, peer, true, pieces, count, deadline_ns);
 }
 
 /* --- start and end -----------------------------------------------------------------------------*/
@@ -363,6 +382,7 @@ int kona_fabric_init(struct kona_fabric *fabric, const char *path, const char *p
 	madvise(fabric->memory, MEMORY_BYTES, MADV_DONTFORK);
 	for (int i = 0; i < KONA_FABRIC_REQUESTS; i++)
 		fabric->requests[i].memory = fabric->memory + i * KONA_FABRIC_MOST_BYTES;
+	fabric->staging = fabric->memory + READ_BYTES;
 	return 0;
 }
 

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One-sided reads in a program (pool-fabric -> fabric -> libkona-ofi.so).
+ * One-sided reads and writes in a program (pool-fabric -> fabric -> libkona-ofi.so).
  *
  * libfabric lives in a thread of its own, which alone calls it: it allocates, opens descriptors,
  * takes locks, and may hang, none of which the threads of a program can be asked to bear in a miss.
- * Others hand their reads over in one of a few requests, each with memory that the device knows:
+ * Others hand over what they want in one of a few requests, each with memory that the device knows:
  *
- *   FREE -taken by a reader-> FILLED -by the thread-> FLYING -> DONE -by the reader-> FREE
- *                                  a reader that waits no longer: LEFT -by the thread-> FREE
+ *   FREE -taken by a user-> FILLED -by the thread-> FLYING -> DONE -by the user-> FREE
+ *                                  a user that waits no longer: LEFT -by the thread-> FREE
  *
- * So a reader keeps its deadline, whatever the network and the library do.
+ * So a user keeps its deadline, whatever the network and the library do. What is written stands in
+ * the staging memory, which the device knows, too. Who has left a write may use that again all the
+ * same: the peer is told of what has arrived, and of nothing else.
  */
 #ifndef KONA_TRANSPORT_FABRIC_H
 #define KONA_TRANSPORT_FABRIC_H
@@ -19,12 +21,13 @@
 
 #include "base/compiler.h"
 #include "transport/ofi.h"
+#include "wire/data.h"
 
 enum {
 	KONA_FABRIC_REQUESTS = 8,
 	KONA_FABRIC_MOST_PIECES = 64,
 	KONA_FABRIC_MOST_BYTES = 256 << 10, /* of one request */
-	KONA_FABRIC_REALM_BYTES = 16,
+	KONA_FABRIC_STAGING_BYTES = KONA_DATA_RING_BYTES,
 };
 
 enum kona_fabric_state {
@@ -37,8 +40,8 @@ enum kona_fabric_state {
 };
 
 struct kona_fabric_piece {
-	uint64_t from, key; /* at the peer */
-	char *buffer;
+	uint64_t there, key; /* at the peer */
+	char *buffer;	     /* of a write: in the staging memory */
 	uint32_t size_bytes;
 };
 
@@ -47,23 +50,23 @@ struct kona_fabric_request {
 	int status;
 	uint64_t peer;
 	uint8_t address[KONA_OFI_ADDRESS_BYTES]; /* of a new peer */
-	uint32_t address_bytes;			 /* 0: it is a read */
+	uint32_t address_bytes;			 /* 0: it is a read or a write */
+	bool writes;
 	uint32_t count, posted, ended;
-	char *memory; /* the pieces, one behind the other. KONA_FABRIC_MOST_BYTES of it */
-	struct {
-		uint64_t from, key;
-		uint32_t size_bytes, at_bytes;
-	} pieces[KONA_FABRIC_MOST_PIECES];
+	char *memory; /* what is read, piece behind piece. KONA_FABRIC_MOST_BYTES of it */
+	struct kona_fabric_piece
+		pieces[KONA_FABRIC_MOST_PIECES]; /* buffers that the device knows */
 };
 
 struct kona_fabric {
 	const struct kona_ofi_ops *ops; /* the thread's, as are the next three */
 	struct kona_ofi *ofi;
-	struct kona_ofi_region region;		/* of memory */
-	char path[256], why[160];		/* of the library; what is wrong */
-	char provider[KONA_OFI_NAME_BYTES];	/* Immutable after start, as are the next two */
-	uint8_t realm[KONA_FABRIC_REALM_BYTES]; /* what nodes tell us from others by */
-	char *memory;				/* of all requests. Owned */
+	struct kona_ofi_region region;	      /* of all memory */
+	char path[256], why[160];	      /* of the library; what is wrong */
+	char provider[KONA_OFI_NAME_BYTES];   /* Immutable after start, as are the next two */
+	uint8_t realm[KONA_DATA_REALM_BYTES]; /* what nodes tell us from others by */
+	char *memory;			      /* of all requests, and the staging. Owned */
+	char *staging;			      /* KONA_FABRIC_STAGING_BYTES, for what is written */
 	uint32_t bell;	   /* Atomic, edge FA-2: rung for each new request; a futex */
 	uint32_t sleeps;   /* Atomic, edge FA-4: the thread does, or is about to */
 	uint32_t ready;	   /* Atomic, edge FA-3: 1 the thread works, 2 it cannot, 3 it has ended */
@@ -99,5 +102,10 @@ KONA_MUST_CHECK int kona_fabric_add_peer(struct kona_fabric *fabric, const void 
 KONA_MUST_CHECK int kona_fabric_read(struct kona_fabric *fabric, uint64_t peer,
 				     const struct kona_fabric_piece *pieces, size_t count,
 				     uint64_t deadline_ns);
+
+/* Writes all pieces; with 0 the peer can see them. The same. */
+KONA_MUST_CHECK int kona_fabric_write(struct kona_fabric *fabric, uint64_t peer,
+				      const struct kona_fabric_piece *pieces, size_t count,
+				      uint64_t deadline_ns);
 
 #endif

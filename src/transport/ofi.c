@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * libkona-ofi.so: one-sided reads by libfabric. All that knows of libfabric is here.
+ * libkona-ofi.so: one-sided reads and writes by libfabric. All that knows of libfabric is here.
  *
  * "verbs" (InfiniBand, RoCE) and "tcp" have connections only; libfabric's rxm makes datagrams of
  * them. With verbs the peer's processor has no part in a read once the connection stands; with tcp
@@ -185,17 +185,21 @@ static uint64_t choose_key(const struct kona_ofi *ofi)
 	return key;
 }
 
-static int expose(struct kona_ofi *ofi, void *memory, size_t size_bytes, bool remote,
-		  struct kona_ofi_region *ret_region)
+static int expose(struct kona_ofi *ofi, void *memory, size_t size_bytes,
+		  enum kona_ofi_access access, struct kona_ofi_region *ret_region)
 {
 	/*
 	 * FI_READ, which lets nobody in, makes the device ask for writable pages: else a page that
 	 * was never written would be registered as the page of zeros that all share.
 	 */
-	uint64_t access = FI_READ | (remote ? FI_REMOTE_READ : 0);
+	static const uint64_t flags[] = {
+		[KONA_OFI_OURS] = FI_READ | FI_WRITE,
+		[KONA_OFI_READABLE] = FI_READ | FI_REMOTE_READ,
+		[KONA_OFI_WRITABLE] = FI_READ | FI_REMOTE_WRITE,
+	};
 	struct fid_mr *region;
-	int rc = fi_mr_reg(ofi->domain, memory, size_bytes, access, 0, choose_key(ofi), 0, &region,
-			   NULL);
+	int rc = fi_mr_reg(ofi->domain, memory, size_bytes, flags[access], 0, choose_key(ofi), 0,
+			   &region, NULL);
 
 	if (rc)
 		return rc;
@@ -216,7 +220,7 @@ static void hide(struct kona_ofi_region *region)
 	region->handle = NULL;
 }
 
-/* --- reads -------------------------------------------------------------------------------------*/
+/* --- reads and writes --------------------------------------------------------------------------*/
 
 static int peer(struct kona_ofi *ofi, const void *address, uint64_t *ret_peer)
 {
@@ -234,6 +238,25 @@ static int begin_read(struct kona_ofi *ofi, uint64_t from_peer, void *to, size_t
 {
 	return (int)fi_read(ofi->endpoint, to, size_bytes, local->local, from_peer, from, key,
 			    context);
+}
+
+/* A plain fi_write may end before the bytes are in the peer's memory. */
+static int begin_write(struct kona_ofi *ofi, uint64_t to_peer, void *from, size_t size_bytes,
+		       const struct kona_ofi_region *local, uint64_t to, uint64_t key,
+		       void *context)
+{
+	const struct iovec here = {from, size_bytes};
+	const struct fi_rma_iov there = {to, size_bytes, key};
+	void *descriptor = local->local;
+	const struct fi_msg_rma message = {.msg_iov = &here,
+					   .desc = &descriptor,
+					   .iov_count = 1,
+					   .addr = to_peer,
+					   .rma_iov = &there,
+					   .rma_iov_count = 1,
+					   .context = context};
+
+	return (int)fi_writemsg(ofi->endpoint, &message, FI_COMPLETION | FI_DELIVERY_COMPLETE);
 }
 
 static int poll_ended(struct kona_ofi *ofi, void **ret_context, int *ret_status)
@@ -274,6 +297,7 @@ KONA_PUBLIC const struct kona_ofi_ops kona_ofi_ops = {
 	.hide = hide,
 	.peer = peer,
 	.read = begin_read,
+	.write = begin_write,
 	.poll = poll_ended,
 	.wait = wait_for_peers,
 	.close = close_all,

@@ -4,10 +4,11 @@
  *
  *   memd:     load -> open(serves) -> another() for each program: name, expose() each of its slabs,
  *             wait() in a thread
- *   libkona:  load -> probe -> open -> peer, read, poll, all in a thread of its own
+ *   libkona:  load -> probe -> open -> peer, read, write, poll, all in a thread of its own
  *
- * Endpoints for datagrams that are reliable (FI_EP_RDM), and one-sided reads. Functions return 0 or
- * -errno. Those of a serving endpoint may be called from several threads, others from one.
+ * Endpoints for datagrams that are reliable (FI_EP_RDM), and one-sided reads and writes. Functions
+ * return 0 or -errno. Those of a serving endpoint may be called from several threads, others from
+ * one.
  */
 #ifndef KONA_TRANSPORT_OFI_H
 #define KONA_TRANSPORT_OFI_H
@@ -21,7 +22,7 @@
 #define KONA_OFI_LIBRARY "libkona-ofi.so"
 
 enum {
-	KONA_OFI_VERSION = 2,
+	KONA_OFI_VERSION = 3,
 	KONA_OFI_NAME_BYTES = 16,
 	KONA_OFI_ADDRESS_BYTES = 64,
 };
@@ -31,8 +32,14 @@ struct kona_ofi;
 /* Memory that the network may reach. */
 struct kona_ofi_region {
 	void *handle;	    /* NULL: none */
-	uint64_t base, key; /* where the peer's reads of it begin, and what lets them in */
-	void *local;	    /* lets our own reads store here */
+	uint64_t base, key; /* where it begins for the peer, and what lets that in */
+	void *local;	    /* lets our own reads and writes in */
+};
+
+enum kona_ofi_access {
+	KONA_OFI_OURS, /* our own reads store here, our own writes take from here */
+	KONA_OFI_READABLE,
+	KONA_OFI_WRITABLE, /* by peers, both */
 };
 
 struct kona_ofi_ops {
@@ -51,10 +58,9 @@ struct kona_ofi_ops {
 	int (*another)(const struct kona_ofi *like, struct kona_ofi **ret_ofi);
 	/* The endpoint's address, for peers. */
 	int (*name)(struct kona_ofi *ofi, void *ret_address, size_t *bytes);
-	/* remote: for peers to read; else for our own reads to store at. */
-	int (*expose)(struct kona_ofi *ofi, void *memory, size_t size_bytes, bool remote,
-		      struct kona_ofi_region *ret_region);
-	/* From now on peers' reads of it fail. */
+	int (*expose)(struct kona_ofi *ofi, void *memory, size_t size_bytes,
+		      enum kona_ofi_access access, struct kona_ofi_region *ret_region);
+	/* From now on peers' reads and writes of it fail. One that is not exposed is none. */
 	void (*hide)(struct kona_ofi_region *region);
 	/* Makes a peer known by its endpoint's address. */
 	int (*peer)(struct kona_ofi *ofi, const void *address, uint64_t *ret_peer);
@@ -62,7 +68,10 @@ struct kona_ofi_ops {
 	int (*read)(struct kona_ofi *ofi, uint64_t peer, void *to, size_t size_bytes,
 		    const struct kona_ofi_region *local, uint64_t from, uint64_t key,
 		    void *context);
-	/* Moves things on. 1: a read has ended, with *ret_status 0 or -errno; 0: none has. */
+	/* The same for a write, which ends when the peer could see it. */
+	int (*write)(struct kona_ofi *ofi, uint64_t peer, void *from, size_t size_bytes,
+		     const struct kona_ofi_region *local, uint64_t to, uint64_t key, void *context);
+	/* Moves things on. 1: one of them has ended, with *ret_status 0 or -errno; 0: none has. */
 	int (*poll)(struct kona_ofi *ofi, void **ret_context, int *ret_status);
 	/* The same for a serving endpoint; sleeps, for so long at most. */
 	void (*wait)(struct kona_ofi *ofi, int most_ms);

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The pool's one-sided reads (pool -> fabric). Where a replica stands in its node's memory, and the
- * key to it, are asked of the node over a link, once.
+ * The pool's one-sided reads and writes (pool -> fabric). Where a replica stands in its node's
+ * memory, and the key to it, are asked of the node over a link, once; so is the ring for logs.
  *
  * A key may open something else once its slab is gone. A node drops a slab only after this program
  * has said that it does not use it any more, which it says after the slab's word has changed: so
  * what was read counts only if the replica is still in its place afterwards. Only full replicas are
  * read; a copy's node knows better, and is asked over a link.
  *
- * State: the slots' bases and keys, the nodes' ways. Locks: `expose`, then a link's. What can fail:
- * everything, and then a link is used instead: for good, if the network failed.
+ * Logs go to the ring of the node, not to the slab: the node checks and applies them. They are told
+ * of by the link that would carry them, so all that is true of logs there is true here.
+ *
+ * State: the slots' bases and keys, the nodes' ways and realms. Locks: `expose`, then a link's.
+ * What can fail: everything, and then a link is used instead: for good, if the network failed.
  */
 #include <errno.h>
 #include <string.h>
@@ -26,20 +29,28 @@ enum {
 
 static_assert((int)KONA_OFI_ADDRESS_BYTES == (int)KONA_DATA_ADDRESS_BYTES,
 	      "addresses pass through");
-static_assert((int)KONA_FABRIC_REALM_BYTES == (int)KONA_DATA_REALM_BYTES, "as above");
 static_assert((int)KONA_OFI_NAME_BYTES == (int)KONA_DATA_PROVIDER_BYTES, "names pass through");
 
 /* Where a piece was found. */
 struct place {
 	uint32_t slab, turn;
 	int slot;
-	uint64_t base, key;
+	uint64_t base, key, peer;
 };
 
-void kona_pool_use_fabric(struct kona_pool *pool, struct kona_fabric *fabric, uint64_t *counter)
+void kona_pool_use_fabric(struct kona_pool *pool, struct kona_fabric *fabric,
+			  const struct kona_pool_counters *counters)
 {
 	pool->fabric = fabric;
-	pool->one_sided_bytes = counter;
+	pool->staging = fabric ? fabric->staging : pool->own_staging;
+	if (counters)
+		pool->counters = *counters;
+}
+
+static void count(uint64_t *counter, uint64_t bytes)
+{
+	if (counter)
+		kona_add_relaxed(counter, bytes); /* relaxed: a counter */
 }
 
 /* Is it there, full, and known? *ret_place is what is known of it. */
@@ -58,6 +69,7 @@ static bool look(struct kona_pool *pool, unsigned int node, struct place *place)
 		return false;
 	place->base = slab->exposed[place->slot].base;
 	place->key = slab->exposed[place->slot].key;
+	place->peer = slab->exposed[place->slot].peer;
 	return true;
 }
 
@@ -74,6 +86,16 @@ static bool stayed(struct kona_pool *pool, unsigned int node, const struct place
 static void set_way(struct kona_pool *pool, unsigned int node, enum kona_pool_way way)
 {
 	kona_store_release(&pool->nodes[node].way, way); /* PL-3: release */
+}
+
+void kona_pool_close_way(struct kona_pool *pool, unsigned int node)
+{
+	set_way(pool, node, KONA_POOL_WAY_CLOSED);
+}
+
+static bool is_closed(struct kona_pool *pool, unsigned int node)
+{
+	return kona_load_acquire(&pool->nodes[node].way) == KONA_POOL_WAY_CLOSED; /* PL-3 */
 }
 
 /* A node that refuses, but for the slab's sake, is not asked again. */
@@ -93,21 +115,26 @@ static int ask(struct kona_pool *pool, unsigned int node, uint32_t slab,
 		rc = kona_link_expose(link, &expose, ret_exposed, deadline_ns);
 	if (rc == -EREMOTEIO && kona_link_is_open(link, slab) && link->status != -EAGAIN &&
 	    link->status != -ESTALE)
-		set_way(pool, node, KONA_POOL_WAY_CLOSED);
+		kona_pool_close_way(pool, node);
 	pthread_mutex_unlock(&link->lock);
 	return rc;
 }
 
-/* Opens the way to the node, which the first answer of it shows. */
+/* Opens the way to our realm at the node, which an answer shows. */
 static int open_way(struct kona_pool *pool, unsigned int node,
 		    const struct kona_data_exposed *exposed, uint64_t deadline_ns)
 {
-	int rc;
+	struct kona_pool_realm *realm = &pool->nodes[node].realm;
+	int rc = 0;
 
-	if (kona_load_acquire(&pool->nodes[node].way) == KONA_POOL_WAY_OPEN) /* PL-3 */
-		return 0;
-	rc = kona_fabric_add_peer(pool->fabric, exposed->address, exposed->address_bytes,
-				  deadline_ns, &pool->nodes[node].peer);
+	if (!realm->is_known || memcmp(realm->address, exposed->address, sizeof(realm->address)))
+		rc = kona_fabric_add_peer(pool->fabric, exposed->address, exposed->address_bytes,
+					  deadline_ns, &realm->peer);
+	realm->is_known = !rc;
+	realm->has_ring = !rc && exposed->ring_bytes >= KONA_POOL_STAGING_BYTES;
+	realm->ring_base = exposed->ring_base;
+	realm->ring_key = exposed->ring_key;
+	memcpy(realm->address, exposed->address, sizeof(realm->address));
 	set_way(pool, node, rc ? KONA_POOL_WAY_CLOSED : KONA_POOL_WAY_OPEN);
 	return rc;
 }
@@ -127,6 +154,7 @@ static int learn(struct kona_pool *pool, unsigned int node, const struct place *
 		return rc;
 	slab->exposed[place->slot].base = exposed.base;
 	slab->exposed[place->slot].key = exposed.key;
+	slab->exposed[place->slot].peer = pool->nodes[node].realm.peer;
 	kona_store_release(&slab->exposed[place->slot].known, place->turn); /* PL-3: release */
 	return 0;
 }
@@ -161,7 +189,7 @@ static size_t cut(const struct kona_link_piece *piece, const struct place *place
 		uint32_t left_bytes = piece->size_bytes - at;
 
 		ret_reads[count++] = (struct kona_fabric_piece){
-			.from = place->base + piece->offset_bytes + at,
+			.there = place->base + piece->offset_bytes + at,
 			.key = place->key,
 			.buffer = piece->buffer + at,
 			.size_bytes = left_bytes < KONA_FABRIC_MOST_BYTES ? left_bytes
@@ -172,36 +200,99 @@ static size_t cut(const struct kona_link_piece *piece, const struct place *place
 }
 
 int kona_pool_read_fabric(struct kona_pool *pool, unsigned int node,
-			  const struct kona_link_piece *pieces, size_t count)
+			  const struct kona_link_piece *pieces, size_t piece_count)
 {
 	uint64_t most_ns = kona_now_ns() + KONA_POOL_FABRIC_MS * MS, total_bytes = 0;
 	uint64_t deadline_ns =
 		kona_pool_deadline_ns(kona_pool_word(pool, pieces[0].handle), node, kona_now_ns());
 	struct kona_fabric_piece reads[MOST_READS];
 	struct place places[KONA_DATA_MOST_PIECES];
+	uint64_t peer = 0;
 	size_t read_count = 0;
 	int rc;
 
-	if (kona_load_acquire(&pool->nodes[node].way) == KONA_POOL_WAY_CLOSED) /* PL-3 */
+	if (is_closed(pool, node))
 		return -EOPNOTSUPP;
 	if (deadline_ns > most_ns)
 		deadline_ns = most_ns;
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < piece_count; i++) {
 		places[i] = (struct place){.slab = pieces[i].handle};
 		rc = find_place(pool, node, &places[i], deadline_ns);
+		/* Our realm may have moved: not both by one request. */
+		if (!rc && i && places[i].peer != peer)
+			rc = -EAGAIN;
 		if (rc)
 			return rc;
+		peer = places[i].peer;
 		read_count += cut(&pieces[i], &places[i], reads + read_count);
 		total_bytes += pieces[i].size_bytes;
 	}
-	rc = kona_fabric_read(pool->fabric, pool->nodes[node].peer, reads, read_count, deadline_ns);
+	rc = kona_fabric_read(pool->fabric, peer, reads, read_count, deadline_ns);
 	if (rc)
-		set_way(pool, node, KONA_POOL_WAY_CLOSED);
-	for (size_t i = 0; i < count && !rc; i++)
+		kona_pool_close_way(pool, node);
+	for (size_t i = 0; i < piece_count && !rc; i++)
 		if (!stayed(pool, node, &places[i]))
 			rc = -EAGAIN;
-	if (!rc && pool->one_sided_bytes)
-		/* relaxed: a counter */
-		kona_add_relaxed(pool->one_sided_bytes, total_bytes);
+	if (!rc)
+		count(pool->counters.read_bytes, total_bytes);
 	return rc;
+}
+
+/* --- writing -----------------------------------------------------------------------------------*/
+
+/* The realm that the slab is in there, if logs for it can go to a ring. */
+static bool find_realm(struct kona_pool *pool, unsigned int node, uint32_t slab,
+		       uint64_t deadline_ns, struct kona_pool_realm *ret_realm)
+{
+	struct place place = {.slab = slab};
+	uint64_t word = kona_pool_word(pool, slab);
+	int slot = kona_pool_find_slot(word, node);
+
+	/* A copy is in no realm. */
+	if (slot < 0 || kona_pool_slot_state(word, (unsigned int)slot) != KONA_POOL_FULL ||
+	    find_place(pool, node, &place, deadline_ns))
+		return false;
+	pthread_mutex_lock(&pool->expose);
+	*ret_realm = pool->nodes[node].realm;
+	pthread_mutex_unlock(&pool->expose);
+	return ret_realm->has_ring && ret_realm->peer == place.peer;
+}
+
+uint64_t kona_pool_push(struct kona_pool *pool, unsigned int node, uint64_t writes)
+{
+	struct kona_fabric_piece pieces[KONA_POOL_MOST_LOGS];
+	/* Half of the time, so that the link still has some when this fails. */
+	uint64_t deadline_ns = kona_now_ns() + KONA_POOL_PATIENCE_MS * MS / 2;
+	uint64_t pushed = 0, total_bytes = 0;
+	struct kona_pool_realm realm = {.has_ring = false}, found;
+	size_t piece_count = 0;
+
+	if (!pool->fabric || is_closed(pool, node))
+		return 0;
+	for (uint64_t left = writes; left; left &= left - 1) {
+		const struct kona_pool_write *write = &pool->writes[__builtin_ctzll(left)];
+
+		/* Our realm may have moved: not to both at once. */
+		if (write->type != KONA_DATA_LOG ||
+		    !find_realm(pool, node, write->slab, deadline_ns, &found) ||
+		    (pushed && found.peer != realm.peer))
+			continue;
+		realm = found;
+		pieces[piece_count++] = (struct kona_fabric_piece){
+			.there = realm.ring_base + (uint64_t)(write->body - pool->staging),
+			.key = realm.ring_key,
+			.buffer = (char *)write->body,
+			.size_bytes = (uint32_t)write->size_bytes,
+		};
+		total_bytes += write->size_bytes;
+		pushed |= left & -left;
+	}
+	if (!pushed)
+		return 0;
+	if (kona_fabric_write(pool->fabric, realm.peer, pieces, piece_count, deadline_ns)) {
+		kona_pool_close_way(pool, node);
+		return 0;
+	}
+	count(pool->counters.written_bytes, total_bytes);
+	return pushed;
 }

@@ -9,6 +9,14 @@
 #include "transport/flight.h"
 #include "transport/pool.h"
 
+/*
+ * A log stands in a node's ring where it stands here. So there is always room, as all that is
+ * staged was answered before it is overwritten.
+ */
+enum { KONA_POOL_STAGING_BYTES = KONA_DATA_RING_BYTES };
+
+static_assert((int)KONA_POOL_STAGING_BYTES == (int)KONA_FABRIC_STAGING_BYTES, "either will do");
+
 /* --- pool-write.c --------------------------------------------------------------------------*/
 
 KONA_MUST_CHECK int kona_pool_write_lines(struct kona_transport *transport,
@@ -22,6 +30,14 @@ KONA_MUST_CHECK int kona_pool_discard(struct kona_transport *transport, uint64_t
 /* Reads pieces of one node by itself. 0; -errno: it must be tried by a link. */
 KONA_MUST_CHECK int kona_pool_read_fabric(struct kona_pool *pool, unsigned int node,
 					  const struct kona_link_piece *pieces, size_t count);
+
+/*
+ * Writes what it can of these staged writes, as bits, to the node's ring. Returns what is there.
+ */
+uint64_t kona_pool_push(struct kona_pool *pool, unsigned int node, uint64_t writes);
+
+/* No more of either with this node. */
+void kona_pool_close_way(struct kona_pool *pool, unsigned int node);
 
 /* --- pool.c --------------------------------------------------------------------------------*/
 

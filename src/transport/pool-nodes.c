@@ -306,7 +306,7 @@ void kona_pool_become_child(struct kona_pool *pool, const uint64_t *nodes, const
 {
 	pool->hooks.lost = NULL;
 	pool->is_child = true;
-	pool->fabric = NULL;
+	kona_pool_use_fabric(pool, NULL, NULL);
 	pthread_mutex_init(&pool->write, NULL);
 	madvise(pool->opened, kona_pool_opened_bytes(pool), MADV_DONTNEED); /* zeros */
 	for (uint32_t i = 0; i < KONA_POOL_MOST_NODES; i++) {

@@ -44,7 +44,7 @@ struct kona_pool_slab {
 	struct {
 		uint32_t turn;	/* Atomic, edge PL-3: grows with each replica in this slot */
 		uint32_t known; /* Atomic, edge PL-3 */
-		uint64_t base, key;
+		uint64_t base, key, peer;
 	} exposed[KONA_POOL_MOST_REPLICAS];
 };
 
@@ -60,13 +60,22 @@ struct kona_pool_name {
 	char name[KONA_POOL_NAME_BYTES];
 };
 
+/* Where a node has what is ours. It moves when we have left all slabs there. */
+struct kona_pool_realm {
+	uint8_t address[KONA_DATA_ADDRESS_BYTES];
+	uint64_t peer;
+	uint64_t ring_base, ring_key;
+	bool is_known, has_ring;
+};
+
 struct kona_pool_node {
 	bool live; /* Atomic, edge PL-2: what stands above and the links are made before */
 	struct kona_link links[KONA_POOL_LINKS]; /* links[0] writes */
 	uint32_t turn;				 /* Atomic, no edge: spreads the readers */
 	uint64_t late_ns;			 /* 0, or when it was. Atomic, no edge */
-	enum kona_pool_way way;			 /* for one-sided reads. Atomic, edge PL-3 */
-	uint64_t peer;				 /* Edge PL-3, once the way is open */
+	enum kona_pool_way way;	      /* for one-sided reads and writes. Atomic, edge PL-3 */
+	struct kona_pool_realm realm; /* Guarded by the pool's expose lock */
+	bool pushed; /* some of what was sent last stands in the ring. Guarded by links[0]'s lock */
 };
 
 /* A log or a discard that is under way to its replicas. */

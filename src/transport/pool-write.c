@@ -3,8 +3,9 @@
  * The pool's writes: gather -> stage -> send to every replica -> wait for all of them.
  *
  * Dirty lines are gathered into logs, one per slab and 256 pages, in the staging buffer; when that
- * is full, or at the end, each node gets its logs, back to back, and only then is waited for. A
- * node that fails is dropped; what counts is that one replica has it.
+ * is full, or at the end, each node gets its logs, back to back, and only then is waited for: by
+ * its link, or in its ring, of which the link then tells. A node that fails is dropped; what counts
+ * is that one replica has it.
  *
  * State: the staging buffer and each slab's sequence. Locks: the write lock, then a link's. What
  * can fail: all replicas of a slab (-EIO).
@@ -14,8 +15,6 @@
 
 #include "base/atomic.h"
 #include "transport/pool-internal.h"
-
-enum { STAGING_BYTES = 2 * KONA_DATA_MOST_BODY_BYTES };
 
 /* What this call costs. */
 struct bill {
@@ -83,27 +82,47 @@ static int open_for(struct kona_pool *pool, unsigned int node, uint64_t *mine, u
 	return 0;
 }
 
+static int tell_of(struct kona_pool *pool, struct kona_link *link,
+		   const struct kona_pool_write *write, uint64_t deadline_ns, struct bill *bill)
+{
+	struct kona_data_pushed pushed = {
+		.at_bytes = (uint32_t)(write->body - pool->staging),
+		.size_bytes = (uint32_t)write->size_bytes,
+	};
+
+	memcpy(&pushed.header, write->body, sizeof(pushed.header));
+	bill->wire_bytes += sizeof(pushed);
+	return kona_link_send(link, KONA_DATA_PUSHED, &pushed, sizeof(pushed), deadline_ns);
+}
+
 static int send_to(struct kona_pool *pool, unsigned int node, uint64_t *mine, uint64_t begun_ns,
 		   struct bill *bill)
 {
 	struct kona_link *link = &pool->nodes[node].links[0];
-	uint64_t deadline_ns = deadline_of(pool, *mine, node, begun_ns);
+	uint64_t deadline_ns = deadline_of(pool, *mine, node, begun_ns), pushed;
 	int rc = open_for(pool, node, mine, deadline_ns);
 
 	if (rc)
 		return rc;
-	for (uint64_t left = *mine; left; left &= left - 1) {
+	pushed = kona_pool_push(pool, node, *mine);
+	pool->nodes[node].pushed = pushed;
+	for (uint64_t left = *mine; left && !rc; left &= left - 1) {
 		const struct kona_pool_write *write = &pool->writes[__builtin_ctzll(left)];
 
-		rc = kona_link_send(link, write->type, write->body, write->size_bytes, deadline_ns);
-		if (rc)
-			return rc;
+		if (pushed & left & -left)
+			rc = tell_of(pool, link, write, deadline_ns, bill);
+		else
+			rc = kona_link_send(link, write->type, write->body, write->size_bytes,
+					    deadline_ns);
 		bill->wire_bytes += sizeof(struct kona_data_header) + write->size_bytes;
 	}
-	return 0;
+	return rc;
 }
 
-/* Counts who has it; refusals cost the replica. */
+/*
+ * Counts who has it; refusals cost the replica. -EAGAIN: it refuses what stands in its ring, and is
+ * to get it by the link.
+ */
 static int wait_for(struct kona_pool *pool, unsigned int node, uint64_t mine, uint64_t begun_ns)
 {
 	struct kona_link *link = &pool->nodes[node].links[0];
@@ -116,6 +135,10 @@ static int wait_for(struct kona_pool *pool, unsigned int node, uint64_t mine, ui
 			    deadline_of(pool, mine, node, begun_ns));
 	if (rc && rc != -EREMOTEIO)
 		return rc;
+	if (rc && pool->nodes[node].pushed) {
+		kona_pool_close_way(pool, node);
+		return -EAGAIN;
+	}
 	for (; mine; mine &= mine - 1, refused >>= 1) {
 		struct kona_pool_write *write = &pool->writes[__builtin_ctzll(mine)];
 
@@ -149,7 +172,7 @@ static int wait_surely(struct kona_pool *pool, unsigned int node, uint64_t mine,
 	struct kona_pool_mending mending = {deadline_of(pool, mine, node, begun_ns), 0};
 	int rc = wait_for(pool, node, mine, begun_ns);
 
-	while (rc && !(rc = kona_pool_mend(pool, node, link, rc, &mending))) {
+	while (rc == -EAGAIN || (rc && !(rc = kona_pool_mend(pool, node, link, rc, &mending)))) {
 		rc = send_to(pool, node, &mine, begun_ns, bill);
 		if (!rc)
 			rc = wait_for(pool, node, mine, begun_ns);
@@ -232,7 +255,7 @@ static char *stage(struct kona_pool *pool, size_t size_bytes, struct bill *bill,
 {
 	*ret_rc = 0;
 	if (pool->write_count == KONA_POOL_MOST_LOGS ||
-	    pool->staged_bytes + size_bytes > STAGING_BYTES)
+	    pool->staged_bytes + size_bytes > KONA_POOL_STAGING_BYTES)
 		*ret_rc = flush(pool, bill);
 	return *ret_rc ? NULL : pool->staging + pool->staged_bytes;
 }

@@ -17,7 +17,6 @@
 #include "base/atomic.h"
 
 enum {
-	STAGING_BYTES = 2 * KONA_DATA_MOST_BODY_BYTES,
 	NAMES_BYTES = KONA_POOL_MOST_NODES * sizeof(struct kona_pool_name),
 	LOCAL_MEMORY = -1,
 	NOBODY = -2,
@@ -328,7 +327,7 @@ static void pool_close(struct kona_transport *transport)
 	pool->local.ops->close(&pool->local);
 	munmap(pool->slabs, pool->most_slabs * sizeof(*pool->slabs));
 	munmap(pool->names, NAMES_BYTES);
-	munmap(pool->staging, STAGING_BYTES);
+	munmap(pool->own_staging, KONA_POOL_STAGING_BYTES);
 	munmap(pool->opened, kona_pool_opened_bytes(pool));
 	pthread_mutex_destroy(&pool->write);
 	pthread_mutex_destroy(&pool->expose);
@@ -363,16 +362,17 @@ static int reserve_all(struct kona_pool *pool)
 
 	pool->slabs = reserve(slabs_bytes, MAP_SHARED);
 	pool->names = reserve(NAMES_BYTES, MAP_SHARED);
-	pool->staging = reserve(STAGING_BYTES, MAP_PRIVATE);
+	pool->own_staging = reserve(KONA_POOL_STAGING_BYTES, MAP_PRIVATE);
+	pool->staging = pool->own_staging;
 	pool->opened = reserve(kona_pool_opened_bytes(pool), MAP_PRIVATE);
-	if (pool->slabs && pool->names && pool->staging && pool->opened)
+	if (pool->slabs && pool->names && pool->own_staging && pool->opened)
 		return 0;
 	if (pool->slabs)
 		munmap(pool->slabs, slabs_bytes);
 	if (pool->names)
 		munmap(pool->names, NAMES_BYTES);
-	if (pool->staging)
-		munmap(pool->staging, STAGING_BYTES);
+	if (pool->own_staging)
+		munmap(pool->own_staging, KONA_POOL_STAGING_BYTES);
 	return -ENOMEM;
 }
 

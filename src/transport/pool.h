@@ -15,7 +15,8 @@
  * write is the one that counts.
  *
  * With a fabric (fabric.h), a program reads the full replicas of nodes that have one by itself,
- * past the node's processor; the links stay for all else, and for reads where that fails.
+ * past the node's processor, and writes its logs to a ring in the node's memory; a link then tells
+ * what stands there. The links stay for all else, and for what fails.
  *
  * Fails with -EIO when no replica is left.
  *
@@ -59,6 +60,11 @@ struct kona_pool_hooks {
 	void *with;
 };
 
+/* They grow by the bytes that were read and written one-sidedly. Atomic, no edge. Lent; or NULL */
+struct kona_pool_counters {
+	uint64_t *read_bytes, *written_bytes;
+};
+
 struct kona_pool {
 	struct kona_transport transport; /* what the runtime sees */
 	struct kona_transport local;	 /* shm */
@@ -73,23 +79,25 @@ struct kona_pool {
 	uint64_t *opened;	    /* the links' bits. Owned */
 	bool is_child;		    /* Immutable but around fork */
 	struct kona_fabric *fabric; /* NULL: all reads by links. Immutable but around fork. Lent */
-	uint64_t *one_sided_bytes;  /* counter, or NULL. Atomic, no edge. Lent */
-	pthread_mutex_t expose;	    /* who asks nodes where slabs are; before a link's */
+	struct kona_pool_counters counters; /* Immutable after init */
+	pthread_mutex_t expose; /* who asks nodes where slabs are; before a reading link's */
 
 	/* The write lock: keeps the logs of a slab in order on every node; and set-up. */
 	pthread_mutex_t write;
-	char *staging; /* logs as they are sent. Owned. Guarded by write, like what follows */
-	size_t staged_bytes;
+	char *own_staging; /* Owned */
+	char *staging; /* logs as they are sent; that, or the fabric's. Guarded by write, as ... */
+	size_t staged_bytes; /* ... what follows */
 	struct kona_pool_write writes[KONA_POOL_MOST_LOGS];
 	size_t write_count;
 	struct kona_log_page gathered[KONA_LOG_MOST_PAGES];
 };
 
 /*
- * From now on one-sided reads are tried; before the first grant. The fabric is lent, and *counter
- * grows by what they bring.
+ * From now on one-sided reads and writes are tried; before the first grant. The fabric is lent.
+ * NULL: no more of that.
  */
-void kona_pool_use_fabric(struct kona_pool *pool, struct kona_fabric *fabric, uint64_t *counter);
+void kona_pool_use_fabric(struct kona_pool *pool, struct kona_fabric *fabric,
+			  const struct kona_pool_counters *counters);
 
 /* An empty pool. -ENOMEM, -EINVAL. */
 KONA_MUST_CHECK int kona_pool_init(struct kona_pool *pool, uint64_t slab_bytes, uint64_t most_slabs,

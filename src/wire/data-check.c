@@ -23,6 +23,8 @@ static const char *check_length(uint16_t type, uint32_t body_bytes)
 			       : "wrong length";
 	case KONA_DATA_DISCARD:
 		return body_bytes == sizeof(struct kona_data_discard) ? NULL : "wrong length";
+	case KONA_DATA_PUSHED:
+		return body_bytes == sizeof(struct kona_data_pushed) ? NULL : "wrong length";
 	case KONA_DATA_EXPOSE:
 		return body_bytes == sizeof(struct kona_data_expose) ? NULL : "wrong length";
 	default:

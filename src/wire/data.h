@@ -18,11 +18,18 @@
  *                                       tag; the connection goes on. After -EPROTO it is closed
  *
  *   EXPOSE, handle, provider, realm --> registers the slab with its RDMA device
- *   <---------------------------- EXPOSED  where the client may read it by itself, and the key
+ *   <---------------------------- EXPOSED  where the client may read it by itself, and the key; and
+ *                                       the same for the realm's ring, where it may write
+ *   PUSHED, place and header ---------> as LOG, but the log stands in the ring of the slab's realm
  *
  * Such reads go past the server: they are let in by the key, until the slab is dropped, and see
  * what was acknowledged. The key is good at the realm's own endpoint alone. Refused: -EOPNOTSUPP,
  * the node has no such device; -EAGAIN, it is being copied; -EACCES, it is in another realm.
+ *
+ * The client may write to any place of the ring until it has sent the PUSHED of what stands there,
+ * and again once that was answered. The node believes nothing that it finds there: what a PUSHED
+ * does not say is copied before it is checked. Refused: -EOPNOTSUPP, the slab's realm has no ring;
+ * -EBADMSG, the checksum is wrong: it may be that a part of the log has not arrived.
  *
  * A handle is the client's own small number for a slab on this connection. Requests may name only
  * slabs that were opened on the same connection, which is what the capability is for.
@@ -49,6 +56,7 @@
 
 #include "base/compiler.h"
 #include "base/units.h"
+#include "wire/log.h"
 
 #define KONA_DATA_MAGIC	  UINT32_C(0x5444414b) /* "KADT" */
 #define KONA_DATA_VERSION 1
@@ -64,12 +72,14 @@ enum kona_data_type {
 	KONA_DATA_FAILED = 8,
 	KONA_DATA_EXPOSE = 9,
 	KONA_DATA_EXPOSED = 10,
+	KONA_DATA_PUSHED = 11,
 };
 
 enum {
 	KONA_DATA_MOST_PIECES = 64,
 	KONA_DATA_MOST_READ_BYTES = 1 << 20, /* of one READ */
 	KONA_DATA_MOST_BODY_BYTES = (1 << 20) + (1 << 16),
+	KONA_DATA_RING_BYTES = 2 * KONA_DATA_MOST_BODY_BYTES,
 	KONA_DATA_MOST_HANDLES = 1 << 20,
 	KONA_DATA_CAPABILITY_BYTES = 16,
 	KONA_DATA_PROVIDER_BYTES = 16,
@@ -128,9 +138,17 @@ struct kona_data_expose {
 
 struct kona_data_exposed {
 	uint64_t base, key;
+	uint64_t ring_base, ring_key;
 	uint32_t address_bytes;
-	uint32_t reserved;
+	uint32_t ring_bytes; /* KONA_DATA_RING_BYTES; 0: the realm has no ring */
 	uint8_t address[KONA_DATA_ADDRESS_BYTES]; /* of the realm's endpoint at the node */
+};
+
+/* A log that stands in the ring, header included. */
+struct kona_data_pushed {
+	uint32_t at_bytes; /* a multiple of 8 */
+	uint32_t size_bytes;
+	struct kona_log_header header; /* this one counts */
 };
 
 struct kona_data_failed {
@@ -145,7 +163,8 @@ static_assert(offsetof(struct kona_data_open, capability) == 40, "wire layout");
 static_assert(sizeof(struct kona_data_piece) == 16, "wire layout");
 static_assert(sizeof(struct kona_data_discard) == 32, "wire layout");
 static_assert(sizeof(struct kona_data_expose) == 40, "wire layout");
-static_assert(sizeof(struct kona_data_exposed) == 88, "wire layout");
+static_assert(sizeof(struct kona_data_exposed) == 104, "wire layout");
+static_assert(sizeof(struct kona_data_pushed) == 40, "wire layout");
 static_assert(sizeof(struct kona_data_failed) == 8, "wire layout");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "wire structs are used as they are");
 

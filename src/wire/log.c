@@ -5,6 +5,7 @@
 #include "wire/log.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/crc32c.h"
@@ -77,48 +78,80 @@ size_t kona_log_encode(char *to, const struct kona_log_header *header,
 	return kona_log_sum(to, kona_log_copy_lines(lines, pages, count));
 }
 
-static const char *find_fault(const struct kona_log_header *header, const struct kona_log *log,
-			      uint64_t slab_pages)
+static const char *find_fault(const struct kona_log *log, uint64_t slab_pages)
 {
 	uint64_t lines = 0;
 
-	for (uint32_t i = 0; i < header->pages; i++) {
+	for (uint32_t i = 0; i < log->header->pages; i++) {
 		if (!log->masks[i])
 			return "a page without lines";
 		if (log->pages[i] >= slab_pages)
 			return "page number out of range";
 		lines += (uint64_t)__builtin_popcountll(log->masks[i]);
 	}
-	return lines == header->lines ? NULL : "the masks do not fit the number of lines";
+	return lines == log->header->lines ? NULL : "the masks do not fit the number of lines";
+}
+
+static bool has_length(const struct kona_log_header *header, size_t size_bytes)
+{
+	return header->pages && header->pages <= KONA_LOG_MOST_PAGES &&
+	       header->lines <= header->pages * KONA_PAGE_LINES &&
+	       size_bytes == kona_log_bytes(header->pages, header->lines);
+}
+
+/* What stands between the header and the lines. */
+static size_t places_bytes(const struct kona_log_header *header)
+{
+	return header->pages * sizeof(uint64_t) +
+	       (header->pages + header->pages % 2) * sizeof(uint32_t);
+}
+
+/* Checks all but the length. */
+static int check_parts(const struct kona_log_header *header, const void *places, const char *lines,
+		       uint64_t slab_pages, struct kona_log *ret_log, const char **ret_why)
+{
+	struct kona_log_header summed = *header;
+	struct kona_log log = {.header = header, .masks = places, .lines = lines};
+	uint32_t crc;
+
+	log.pages = (const void *)(log.masks + header->pages);
+	summed.crc32c = 0;
+	crc = kona_crc32c(0, &summed, sizeof(summed));
+	crc = kona_crc32c(crc, places, places_bytes(header));
+	crc = kona_crc32c(crc, lines, header->lines * (size_t)KONA_LINE_BYTES);
+	*ret_why = "a log with a wrong checksum";
+	if (crc != header->crc32c)
+		return -EBADMSG;
+	*ret_why = find_fault(&log, slab_pages);
+	if (*ret_why)
+		return -EPROTO;
+	*ret_log = log;
+	return 0;
 }
 
 int kona_log_check(const void *from, size_t size_bytes, uint64_t slab_pages,
 		   struct kona_log *ret_log, const char **ret_why)
 {
 	const struct kona_log_header *header = from;
-	struct kona_log_header summed;
-	struct kona_log log;
-	uint32_t crc;
+	const char *places = (const char *)(header + 1);
 
 	*ret_why = "a log of the wrong length";
-	if (size_bytes < sizeof(*header) || !header->pages || header->pages > KONA_LOG_MOST_PAGES ||
-	    header->lines > header->pages * KONA_PAGE_LINES ||
-	    size_bytes != kona_log_bytes(header->pages, header->lines))
+	if (size_bytes < sizeof(*header) || !has_length(header, size_bytes))
 		return -EPROTO;
-	log.header = header;
-	log.masks = (const void *)(header + 1);
-	log.pages = (const void *)(log.masks + header->pages);
-	log.lines = (const char *)(log.pages + header->pages + header->pages % 2);
-	summed = *header;
-	summed.crc32c = 0;
-	crc = kona_crc32c(0, &summed, sizeof(summed));
-	crc = kona_crc32c(crc, header + 1, size_bytes - sizeof(summed));
-	*ret_why = "a log with a wrong checksum";
-	if (crc != header->crc32c)
-		return -EBADMSG;
-	*ret_why = find_fault(header, &log, slab_pages);
-	if (*ret_why)
+	return check_parts(header, places, places + places_bytes(header), slab_pages, ret_log,
+			   ret_why);
+}
+
+int kona_log_check_shared(const struct kona_log_header *header, const void *from, size_t size_bytes,
+			  uint64_t slab_pages, struct kona_log_places *copy,
+			  struct kona_log *ret_log, const char **ret_why)
+{
+	const char *places = (const char *)from + sizeof(*header);
+
+	*ret_why = "a log of the wrong length";
+	if (!has_length(header, size_bytes))
 		return -EPROTO;
-	*ret_log = log;
-	return 0;
+	memcpy(copy->bytes, places, places_bytes(header));
+	return check_parts(header, copy->bytes, places + places_bytes(header), slab_pages, ret_log,
+			   ret_why);
 }

@@ -79,6 +79,21 @@ size_t kona_log_sum(char *to, const char *end);
 KONA_MUST_CHECK int kona_log_check(const void *from, size_t size_bytes, uint64_t slab_pages,
 				   struct kona_log *ret_log, const char **ret_why);
 
+/* Masks and page numbers of a log. */
+struct kona_log_places {
+	_Alignas(8) char bytes[KONA_LOG_MOST_PAGES * (sizeof(uint64_t) + sizeof(uint32_t))];
+};
+
+/*
+ * The same for a log in memory that others may write to meanwhile, with a header that came another
+ * way: masks and page numbers are copied first, and *ret_log points to the copy, so that what was
+ * checked is what is applied. Only the bytes of lines may still change.
+ */
+KONA_MUST_CHECK int kona_log_check_shared(const struct kona_log_header *header, const void *from,
+					  size_t size_bytes, uint64_t slab_pages,
+					  struct kona_log_places *copy, struct kona_log *ret_log,
+					  const char **ret_why);
+
 /*
  * Stores the lines in `mask`, packed at `lines`, where they belong in the page at `to`. Returns
  * what follows them.

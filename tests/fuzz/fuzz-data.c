@@ -2,7 +2,7 @@
 /*
  * Any bytes as what a client sends to the data server, after it has opened a slab: answered, or the
  * end of the connection; never a byte outside of the slab. Checksums are put right where a log
- * stands, and the capability where an OPEN does.
+ * stands, and the capability where an OPEN does. The same bytes stand in each ring.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../unit/still-fabric.h"
 #include "base/crc32c.h"
 #include "fuzz.h"
 #include "memnode/capability.h"
@@ -18,6 +19,32 @@
 enum { SLAB_BYTES = KONA_DATA_LEAST_SLAB_BYTES };
 
 static struct kona_data_server server; /* without its thread */
+static struct kona_node_fabric fabric;
+static struct kona_ofi_ops ops;
+static const uint8_t *input;
+static size_t input_bytes;
+
+static int expose(struct kona_ofi *ofi, void *memory, size_t size_bytes,
+		  enum kona_ofi_access access, struct kona_ofi_region *ret_region)
+{
+	if (access == KONA_OFI_WRITABLE && input_bytes)
+		memcpy(memory, input, input_bytes);
+	return still_expose(ofi, memory, size_bytes, access, ret_region);
+}
+
+/* Of a log in the ring, as far as it stands in the input. */
+static void put_pushed_right(struct kona_data_pushed *pushed)
+{
+	size_t rest = (size_t)pushed->at_bytes + sizeof(pushed->header);
+
+	if (pushed->size_bytes < sizeof(pushed->header) ||
+	    (size_t)pushed->at_bytes + pushed->size_bytes > input_bytes)
+		return;
+	pushed->header.crc32c = 0;
+	pushed->header.crc32c = kona_crc32c(0, &pushed->header, sizeof(pushed->header));
+	pushed->header.crc32c = kona_crc32c(pushed->header.crc32c, input + rest,
+					    pushed->size_bytes - sizeof(pushed->header));
+}
 
 bool fuzz_accepted;
 
@@ -40,6 +67,9 @@ static void put_right(char *bytes, size_t size)
 			log->crc32c = 0;
 			log->crc32c = kona_crc32c(0, body, header->body_bytes);
 		}
+		if (header->type == KONA_DATA_PUSHED &&
+		    header->body_bytes >= sizeof(struct kona_data_pushed))
+			put_pushed_right((void *)body);
 		if (header->type == KONA_DATA_OPEN &&
 		    header->body_bytes >= sizeof(struct kona_data_open)) {
 			struct kona_data_open *open = (void *)body;
@@ -92,6 +122,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size > 1 << 16 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair))
 		return 0;
 	kona_slabs_init(&server.slabs);
+	still_fabric_open(&fabric);
+	ops = still_ops;
+	ops.expose = expose;
+	fabric.ops = &ops;
+	server.slabs.fabric = &fabric;
+	input = data;
+	input_bytes = size;
 	connection.socket = pair[0];
 	connection.reply = calloc(1, sizeof(*connection.reply));
 	connection.handles = calloc(1, sizeof(struct kona_slab *));
@@ -109,6 +146,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (connection.handles[i])
 			kona_slab_close(connection.handles[i]);
 	kona_slabs_destroy(&server.slabs);
+	kona_node_fabric_close(&fabric);
 	free(connection.handles);
 	free(connection.reply->copy);
 	free(connection.reply);

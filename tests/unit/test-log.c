@@ -129,6 +129,42 @@ static void a_wrong_log_is_refused(void **state)
 	assert_int_equal(kona_log_check(buffer, bytes, SLAB_PAGES, &log, &why), -EPROTO);
 }
 
+/* Whoever shares its memory changes it, before the check or between the check and its use. */
+static void a_log_in_shared_memory(void **state)
+{
+	struct kona_log_page dirty[PAGES];
+	size_t bytes = encode_random(dirty, 5, true);
+	struct kona_log_header header;
+	struct kona_log_places copy;
+	struct kona_log log;
+	const char *why;
+
+	memcpy(&header, buffer, sizeof(header));
+	for (int i = 0; i < 2000; i++) {
+		size_t bit = sizeof(header) * 8 + draw() % ((bytes - sizeof(header)) * 8);
+
+		buffer[bit / 8] ^= (char)(1 << bit % 8);
+		assert_int_equal(kona_log_check_shared(&header, buffer, bytes, SLAB_PAGES, &copy,
+						       &log, &why),
+				 -EBADMSG);
+		buffer[bit / 8] ^= (char)(1 << bit % 8);
+	}
+	/* The header that came another way is the one that counts. */
+	memset(buffer, 0xff, sizeof(header));
+	assert_int_equal(
+		kona_log_check_shared(&header, buffer, bytes, SLAB_PAGES, &copy, &log, &why), 0);
+	memset(buffer, 0xff, bytes);
+	for (size_t i = 0; i < 5; i++) {
+		assert_int_equal(log.masks[i], dirty[i].mask);
+		assert_int_equal(log.pages[i], dirty[i].page);
+	}
+	assert_int_equal(log.header->pages, 5);
+	assert_ptr_equal(log.lines, buffer + kona_log_bytes(5, 0));
+	assert_int_equal(
+		kona_log_check_shared(&header, buffer, bytes - 8, SLAB_PAGES, &copy, &log, &why),
+		-EPROTO);
+}
+
 static struct kona_data_header header_of(uint16_t type, uint32_t body_bytes)
 {
 	return (struct kona_data_header){KONA_DATA_MAGIC, KONA_DATA_VERSION, type, 1, body_bytes};
@@ -189,6 +225,7 @@ int main(void)
 		cmocka_unit_test(lines_land_where_they_were),
 		cmocka_unit_test(a_damaged_log_is_refused),
 		cmocka_unit_test(a_wrong_log_is_refused),
+		cmocka_unit_test(a_log_in_shared_memory),
 		cmocka_unit_test(requests_are_checked),
 		cmocka_unit_test(pieces_are_checked),
 	};

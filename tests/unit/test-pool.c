@@ -41,7 +41,7 @@ static uint64_t seed;
 static const char *library, *provider, *address; /* NULL: no one-sided reads */
 static struct kona_fabric fabric;
 static pthread_t fabric_thread;
-static uint64_t one_sided_bytes;
+static uint64_t one_sided_bytes, one_sided_written_bytes;
 
 static uint64_t draw(void)
 {
@@ -98,11 +98,13 @@ static void *run_fabric(void *with)
 
 static void open_fabric(void)
 {
-	one_sided_bytes = 0;
+	const struct kona_pool_counters counters = {&one_sided_bytes, &one_sided_written_bytes};
+
+	one_sided_bytes = one_sided_written_bytes = 0;
 	assert_int_equal(kona_fabric_init(&fabric, library, provider), 0);
 	pthread_create(&fabric_thread, NULL, run_fabric, &fabric);
 	assert_int_equal(kona_fabric_wait_ready(&fabric), 0);
-	kona_pool_use_fabric(&pool, &fabric, &one_sided_bytes);
+	kona_pool_use_fabric(&pool, &fabric, &counters);
 }
 
 static void close_fabric(void)
@@ -401,6 +403,7 @@ static void one_replica(void **state)
 	use(60);
 	assert_int_equal(lost_count, 0);
 	assert_true(!library || one_sided_bytes > sizeof(model));
+	assert_true(!library || one_sided_written_bytes > sizeof(model));
 }
 
 static void three_replicas(void **state)
@@ -906,7 +909,7 @@ static void a_node_started_anew_is_dead(void **state)
 static struct kona_fabric_piece remember(char *buffer)
 {
 	return (struct kona_fabric_piece){
-		.from = pool.slabs[0].exposed[0].base,
+		.there = pool.slabs[0].exposed[0].base,
 		.key = pool.slabs[0].exposed[0].key,
 		.buffer = buffer,
 		.size_bytes = KONA_PAGE_BYTES,
@@ -920,7 +923,7 @@ static uint64_t in_a_while_ns(void)
 
 static int read_past_the_node(const struct kona_fabric_piece *piece)
 {
-	return kona_fabric_read(&fabric, pool.nodes[0].peer, piece, 1, in_a_while_ns());
+	return kona_fabric_read(&fabric, pool.nodes[0].realm.peer, piece, 1, in_a_while_ns());
 }
 
 static void expect_zeros(const char page[KONA_PAGE_BYTES])
@@ -939,7 +942,7 @@ static void a_key_opens_its_slab_alone(void **state)
 	piece = remember(page);
 	assert_int_equal(read_past_the_node(&piece), 0);
 	assert_memory_equal(page, model[0], sizeof(page));
-	piece.from += SLAB_BYTES; /* behind its end */
+	piece.there += SLAB_BYTES; /* behind its end */
 	memset(page, 0, sizeof(page));
 	assert_int_not_equal(read_past_the_node(&piece), 0);
 	expect_zeros(page);
@@ -1015,7 +1018,7 @@ static void a_key_is_of_its_realm(void **state)
 	assert_int_equal(kona_fabric_add_peer(&other, exposed.address, exposed.address_bytes,
 					      in_a_while_ns(), &peer),
 			 0);
-	own.from = exposed.base;
+	own.there = exposed.base;
 	own.key = exposed.key;
 	assert_int_equal(kona_fabric_read(&other, peer, &own, 1, in_a_while_ns()), 0);
 	expect_zeros(page);
@@ -1062,6 +1065,50 @@ static void a_device_that_fails(void **state)
 	assert_int_equal(lost_count, 0);
 }
 
+/* Logs go by links from then on; nothing is lost, and nobody is dead. */
+static void a_ring_that_fails(void **state)
+{
+	uint64_t before;
+
+	grant_all(2, false);
+	use(10);
+	before = one_sided_written_bytes;
+	assert_true(before > 0);
+	pthread_mutex_lock(&nodes[0].server.lock);
+	nodes[0].fabric.ops->hide(&LIST_FIRST(&nodes[0].fabric.realms)->ring_region);
+	pthread_mutex_unlock(&nodes[0].server.lock);
+	use(10);
+	/* Those to the other node still go to its ring. */
+	assert_true(one_sided_written_bytes > before);
+	assert_int_equal(lost_count, 0);
+	stop_node(1);
+	use(5);
+}
+
+static const struct kona_ofi_ops *real_ops;
+
+static int write_a_part(struct kona_ofi *ofi, uint64_t peer, void *from, size_t size_bytes,
+			const struct kona_ofi_region *local, uint64_t to, uint64_t key,
+			void *context)
+{
+	return real_ops->write(ofi, peer, from, size_bytes / 16 * 8, local, to, key, context);
+}
+
+/* A library that says too soon that a write is done: the node finds out, and gets it by a link. */
+static void a_write_that_lies(void **state)
+{
+	static struct kona_ofi_ops lying;
+
+	grant_all(1, false);
+	use(10);
+	real_ops = fabric.ops;
+	lying = *real_ops;
+	lying.write = write_a_part;
+	kona_store_relaxed(&fabric.ops, &lying); /* relaxed: the next request's bell orders it */
+	use(10);
+	assert_int_equal(lost_count, 0);
+}
+
 static void be_deaf(struct kona_ofi *ofi, int most_ms)
 {
 	usleep((useconds_t)most_ms * 1000);
@@ -1092,6 +1139,30 @@ static void a_library_that_hangs(void **state)
 	kona_store_relaxed(&nodes[0].fabric.ops, before); /* relaxed: as above */
 }
 
+/* All slabs leave node 0, and come back: to an endpoint that is another one. */
+static void a_realm_that_moves(void **state)
+{
+	uint64_t read_before, written_before;
+
+	grant_all(2, false);
+	use(5);
+	repair(0, 1, 2, 1);
+	pthread_mutex_lock(&nodes[0].server.lock);
+	for (uint64_t slab = 0; slab < SLABS; slab++)
+		kona_slab_drop(&nodes[0].server.slabs, slab_id(slab));
+	assert_true(LIST_EMPTY(&nodes[0].fabric.realms));
+	pthread_mutex_unlock(&nodes[0].server.lock);
+	use(5);
+	repair(1, 2, 0, 3);
+	stop_node(1);
+	stop_node(2);
+	read_before = one_sided_bytes;
+	written_before = one_sided_written_bytes;
+	use(5);
+	assert_true(one_sided_bytes > read_before);
+	assert_true(one_sided_written_bytes > written_before);
+}
+
 static void what_cannot_be_loaded(void **state)
 {
 	static struct kona_fabric other;
@@ -1117,6 +1188,9 @@ static int run_fabric_tests(char **argv)
 		cmocka_unit_test_setup_teardown(a_key_is_of_its_realm, bring_up, take_down),
 		cmocka_unit_test_setup_teardown(a_node_without_a_device, bring_up, take_down),
 		cmocka_unit_test_setup_teardown(a_device_that_fails, bring_up, take_down),
+		cmocka_unit_test_setup_teardown(a_ring_that_fails, bring_up, take_down),
+		cmocka_unit_test_setup_teardown(a_write_that_lies, bring_up, take_down),
+		cmocka_unit_test_setup_teardown(a_realm_that_moves, bring_up, take_down),
 		cmocka_unit_test_setup_teardown(a_library_that_hangs, bring_up, take_down),
 		cmocka_unit_test(what_cannot_be_loaded),
 	};
@@ -1151,12 +1225,17 @@ int main(int argc, char **argv)
 						take_down),
 		cmocka_unit_test_setup_teardown(a_copy_is_not_a_replica, bring_up, take_down),
 		cmocka_unit_test_setup_teardown(readers_survive, bring_up, take_down),
+		cmocka_unit_test_setup_teardown(a_node_started_anew_is_dead, bring_up, take_down),
+	};
+	/* Without one-sided reads in any case. */
+	static const struct CMUnitTest link_tests[] = {
 		cmocka_unit_test_setup_teardown(broken_links_lose_nothing, bring_up, take_down),
 		cmocka_unit_test_setup_teardown(broken_links_cost_no_replica, bring_up, take_down),
-		cmocka_unit_test_setup_teardown(a_node_started_anew_is_dead, bring_up, take_down),
 	};
 
 	if (argc == 4 && run_fabric_tests(argv))
+		return 1;
+	if (argc != 4 && cmocka_run_group_tests(link_tests, NULL, NULL))
 		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
