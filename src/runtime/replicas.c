@@ -71,7 +71,6 @@ int kona_replicas_init(struct kona_replicas *replicas, struct kona_broker *broke
 		       uint64_t most_slabs)
 {
 	const struct kona_pool_hooks hooks = {note_lost, mend, kona_os_close, replicas};
-
 	int rc;
 
 	replicas->broker = broker;
@@ -134,7 +133,7 @@ static size_t convert(const struct kona_broker_slab *slab, struct kona_pool_repl
 
 /*
  * Makes all nodes of a grant reachable, each tried once: one that cannot be reached, or hangs when
- * it gets its first slab, costs its time once. The pool finds it missing, and reports it.
+ * it gets its first slab, costs its time once.
  */
 static void ensure_nodes(struct kona_replicas *replicas, const struct kona_broker_granted *granted)
 {
@@ -148,8 +147,9 @@ static void ensure_nodes(struct kona_replicas *replicas, const struct kona_broke
 
 			while (k < count && tried[k] != node)
 				k++;
-			if (k == count && ensure_node(replicas, tried[count++] = node))
-				continue;
+			if (k == count && ensure_node(replicas, tried[count++] = node)) {
+				/* The pool finds it missing, and reports it. */
+			}
 		}
 }
 

@@ -2,9 +2,9 @@
 /*
  * A space: one VFMem range with all that serves it. The stages of both walks work on it:
  *
- *   fetch walk:       guard -> fetch-frame -> batch, flight -> (transport)  guarded code misses
- *                     fault -> fetch -> (transport)          other code touches a missing page
- *   write-back walk:  evict -> cool, vacate -> dirty -> (transport)    no frame is free
+ *   fetch walk:       guard -> fetch-frame -> batch, flight -> (transport)    guarded code misses
+ *                     fault -> fetch -> (transport)               other code touches a missing page
+ *   write-back walk:  evict -> cool, vacate -> find -> dirty, (transport)         no frame is free
  *   beside them:      discard                            the program frees memory
  *                     inplace                            a page goes from its frame to its address
  *

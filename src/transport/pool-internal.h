@@ -153,6 +153,11 @@ bool kona_pool_is_kept(uint64_t word);
 /* Does the slot hold a replica that is not used any more? */
 bool kona_pool_is_dead(uint64_t word, unsigned int slot);
 
+/* The node's replica in this slot goes from one state to another, if it is still there, and in that
+ * state. */
+void kona_pool_change_state(struct kona_pool *pool, uint64_t slab, unsigned int slot,
+			    unsigned int node, enum kona_pool_state from, enum kona_pool_state to);
+
 /* The node in slot i of a word; negative: none. And what it is there. */
 int kona_pool_slot_node(uint64_t word, unsigned int slot);
 enum kona_pool_state kona_pool_slot_state(uint64_t word, unsigned int slot);

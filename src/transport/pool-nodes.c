@@ -113,19 +113,24 @@ static int mark_dead(struct kona_pool *pool, uint64_t slab, unsigned int node)
 	return slot;
 }
 
-/* The controller knows of this death. */
-static void mark_told(struct kona_pool *pool, uint64_t slab, unsigned int slot, unsigned int node)
+void kona_pool_change_state(struct kona_pool *pool, uint64_t slab, unsigned int slot,
+			    unsigned int node, enum kona_pool_state from, enum kona_pool_state to)
 {
 	uint64_t word = kona_pool_word(pool, slab), next;
 
 	do {
 		if (kona_pool_slot_node(word, slot) != (int)node ||
-		    kona_pool_slot_state(word, slot) != KONA_POOL_UNTOLD)
+		    kona_pool_slot_state(word, slot) != from)
 			return;
-		next = kona_pool_clear_slot(word, slot) |
-		       kona_pool_make_slot(slot, node, KONA_POOL_DEAD);
+		next = kona_pool_clear_slot(word, slot) | kona_pool_make_slot(slot, node, to);
 		/* PL-1: release */
 	} while (!kona_cas_acq_rel(&pool->slabs[slab].word, &word, next));
+}
+
+/* The controller knows of this death. */
+static void mark_told(struct kona_pool *pool, uint64_t slab, unsigned int slot, unsigned int node)
+{
+	kona_pool_change_state(pool, slab, slot, node, KONA_POOL_UNTOLD, KONA_POOL_DEAD);
 }
 
 bool kona_pool_tell(struct kona_pool *pool, uint64_t slab, unsigned int slot)

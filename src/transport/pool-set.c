@@ -319,18 +319,8 @@ static bool is_whole(struct kona_pool *pool, uint32_t slab, unsigned int node)
 
 static void promote(struct kona_pool *pool, uint32_t slab, unsigned int slot, unsigned int node)
 {
-	uint64_t word, next;
-
 	pthread_mutex_lock(&pool->write);
-	word = kona_pool_word(pool, slab);
-	do {
-		if (kona_pool_slot_node(word, slot) != (int)node ||
-		    kona_pool_slot_state(word, slot) != KONA_POOL_COPYING)
-			break;
-		next = kona_pool_clear_slot(word, slot) |
-		       kona_pool_make_slot(slot, node, KONA_POOL_FULL);
-		/* PL-1: release */
-	} while (!kona_cas_acq_rel(&pool->slabs[slab].word, &word, next));
+	kona_pool_change_state(pool, slab, slot, node, KONA_POOL_COPYING, KONA_POOL_FULL);
 	pthread_mutex_unlock(&pool->write);
 }
 

@@ -47,4 +47,18 @@ static inline int data_node_dial(const struct data_node *node)
 	return fd;
 }
 
+/* Generation 1 of a slab of that many bytes, with the node's capability. */
+static inline struct kona_data_open data_node_open(uint64_t slab, uint32_t slab_bytes,
+						   uint32_t handle, uint32_t flags)
+{
+	struct kona_data_open open = {.handle = handle,
+				      .flags = flags,
+				      .slab = slab,
+				      .generation = 1,
+				      .slab_bytes = slab_bytes};
+
+	assert_int_equal(kona_capability_make(data_node_secret, slab, 1, open.capability), 0);
+	return open;
+}
+
 #endif

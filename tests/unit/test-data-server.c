@@ -60,14 +60,7 @@ static void hang_up(struct kona_link *link)
 
 static struct kona_data_open open_of(uint64_t slab, uint32_t handle, uint32_t flags)
 {
-	struct kona_data_open open = {.handle = handle,
-				      .flags = flags,
-				      .slab = slab,
-				      .generation = 1,
-				      .slab_bytes = SLAB_BYTES};
-
-	assert_int_equal(kona_capability_make(data_node_secret, slab, 1, open.capability), 0);
-	return open;
+	return data_node_open(slab, SLAB_BYTES, handle, flags);
 }
 
 static void connect_link(struct kona_link *link, uint64_t slab, uint32_t flags)

@@ -61,13 +61,8 @@ static int stop(void **state)
 
 static void open_slab(uint64_t slab, uint32_t handle, uint32_t flags)
 {
-	struct kona_data_open open = {.handle = handle,
-				      .flags = flags,
-				      .slab = slab,
-				      .generation = 1,
-				      .slab_bytes = SLAB_BYTES};
+	struct kona_data_open open = data_node_open(slab, SLAB_BYTES, handle, flags);
 
-	assert_int_equal(kona_capability_make(data_node_secret, slab, 1, open.capability), 0);
 	assert_int_equal(kona_link_open(&ours, &open, in_a_while_ns()), 0);
 }
 
