@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -154,6 +155,18 @@ enum kona_daemon_owner kona_daemon_owner_state(int owner_fd, int *left)
 		else
 			return *left ? KONA_OWNER_LEFT : KONA_OWNER_DIED;
 	}
+}
+
+int kona_daemon_thread(pthread_t *ret_thread, void *(*run)(void *), void *argument)
+{
+	sigset_t all, old;
+	int err;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = pthread_create(ret_thread, NULL, run, argument);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return -err;
 }
 
 void kona_daemon_hush(void)

@@ -6,6 +6,7 @@
 #ifndef KONA_BASE_DAEMON_H
 #define KONA_BASE_DAEMON_H
 
+#include <pthread.h>
 #include <sys/types.h>
 
 #include "base/compiler.h"
@@ -57,6 +58,9 @@ enum kona_daemon_owner {
  * Reads the owner pipe without blocking. *left remembers a byte that was seen; start with 0.
  */
 enum kona_daemon_owner kona_daemon_owner_state(int owner_fd, int *left);
+
+/* Starts a thread that no signal comes to: those are the main loop's. -errno. */
+KONA_MUST_CHECK int kona_daemon_thread(pthread_t *ret_thread, void *(*run)(void *), void *argument);
 
 /*
  * Lets go of standard error, on which whoever started us may wait for an end.

@@ -9,11 +9,11 @@
 #include "memnode/copier.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/daemon.h"
 #include "base/log.h"
 #include "memnode/dial.h"
 #include "transport/link.h"
@@ -168,7 +168,6 @@ static void *run(void *with)
 
 int kona_copier_start(struct kona_copier *copier, struct kona_data_server *server)
 {
-	sigset_t all, old;
 	int rc;
 
 	memset(copier, 0, sizeof(*copier));
@@ -178,14 +177,10 @@ int kona_copier_start(struct kona_copier *copier, struct kona_data_server *serve
 		return -errno;
 	pthread_mutex_init(&copier->lock, NULL);
 	pthread_cond_init(&copier->wake, NULL);
-	/* Signals are the main loop's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	rc = pthread_create(&copier->thread, NULL, run, copier);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	rc = kona_daemon_thread(&copier->thread, run, copier);
 	if (rc)
 		close(copier->done);
-	return -rc;
+	return rc;
 }
 
 void kona_copier_stop(struct kona_copier *copier)

@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -22,6 +21,7 @@
 #include <sys/socket.h>
 
 #include "base/atomic.h"
+#include "base/daemon.h"
 #include "base/log.h"
 #include "base/spin.h"
 
@@ -324,7 +324,6 @@ static void close_all(struct kona_data_server *server)
 int kona_data_server_start(struct kona_data_server *server, int listener,
 			   const uint8_t secret[KONA_DATA_SECRET_BYTES])
 {
-	sigset_t all, old;
 	int rc;
 
 	memset(server, 0, sizeof(*server));
@@ -335,13 +334,8 @@ int kona_data_server_start(struct kona_data_server *server, int listener,
 	server->listener = listener;
 	server->epoll = server->wake = -1;
 	rc = open_epoll(server);
-	if (!rc) {
-		/* Signals are the main loop's. */
-		sigfillset(&all);
-		pthread_sigmask(SIG_SETMASK, &all, &old);
-		rc = -pthread_create(&server->thread, NULL, run, server);
-		pthread_sigmask(SIG_SETMASK, &old, NULL);
-	}
+	if (!rc)
+		rc = kona_daemon_thread(&server->thread, run, server);
 	if (rc) {
 		server->listener = -1; /* the caller's still */
 		close_all(server);

@@ -7,13 +7,13 @@
 #include "memnode/fabric.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "base/atomic.h"
+#include "base/daemon.h"
 
 enum { LOOK_MS = 200 };
 
@@ -26,19 +26,6 @@ static void *run(void *with)
 	while (!kona_load_relaxed(&realm->stop)) /* relaxed: it need not be at once */
 		realm->fabric->ops->wait(realm->ofi, LOOK_MS);
 	return NULL;
-}
-
-static int start_thread(struct kona_realm *realm)
-{
-	sigset_t all, old;
-	int rc;
-
-	/* Signals are the main loop's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	rc = -pthread_create(&realm->thread, NULL, run, realm);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return rc;
 }
 
 /* Where there is no room for it, logs come by TCP. */
@@ -66,7 +53,7 @@ static int open_realm(struct kona_node_fabric *fabric, struct kona_realm *realm)
 	rc = fabric->ops->name(realm->ofi, realm->address, &bytes);
 	realm->address_bytes = (uint32_t)bytes;
 	if (!rc)
-		rc = start_thread(realm);
+		rc = kona_daemon_thread(&realm->thread, run, realm);
 	if (rc)
 		fabric->ops->close(realm->ofi);
 	else

@@ -6,10 +6,11 @@
 #include "memnode/worker.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/eventfd.h>
+
+#include "base/daemon.h"
 
 static void *run(void *with)
 {
@@ -39,7 +40,6 @@ static void *run(void *with)
 
 int kona_worker_start(struct kona_worker *worker, struct kona_rack_peer *peer)
 {
-	sigset_t all, old;
 	int rc;
 
 	memset(worker, 0, sizeof(*worker));
@@ -49,14 +49,10 @@ int kona_worker_start(struct kona_worker *worker, struct kona_rack_peer *peer)
 	pthread_mutex_init(&worker->lock, NULL);
 	pthread_cond_init(&worker->wake, NULL);
 	worker->peer = peer;
-	/* Signals are the loop's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	rc = pthread_create(&worker->thread, NULL, run, worker);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	rc = kona_daemon_thread(&worker->thread, run, worker);
 	if (rc)
 		close(worker->answered);
-	return -rc;
+	return rc;
 }
 
 void kona_worker_call(struct kona_worker *worker, const char *method, const char *path,
