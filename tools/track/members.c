@@ -182,7 +182,7 @@ int kona_session_renew(struct kona_session *session, struct kona_target *target)
 	/* A closed target counts as ended. */
 	target->preferred = KONA_FIND_ASYNC;
 	target->crew = session->crew;
-	if (err)
+	if (err && kona_memory_held(pid))
 		kona_info("pid %d has executed another program, which may not be tracked", pid);
 	return err;
 }

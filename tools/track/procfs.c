@@ -234,6 +234,19 @@ long kona_status_number(pid_t pid, const char *field)
 	return found ? strtol(found + strlen(field), NULL, 10) : -1;
 }
 
+bool kona_memory_held(pid_t pid)
+{
+	struct kona_ids threads = {0};
+	bool held = false;
+
+	if (kona_threads_read(pid, &threads))
+		return false;
+	for (size_t i = 0; !held && i < threads.count; i++)
+		held = kona_status_number(threads.v[i], "VmSize:") >= 0;
+	kona_ids_free(&threads);
+	return held;
+}
+
 void kona_process_name(pid_t pid, char *name, size_t name_bytes)
 {
 	char path[64];

@@ -58,6 +58,12 @@ char kona_thread_state(pid_t pid, pid_t tid);
 /* The number in a line of /proc/PID/status ("TracerPid:", "Seccomp:"); -1 when there is none. */
 long kona_status_number(pid_t pid, const char *field);
 
+/*
+ * Does any thread still have memory? Not so where the process ends, some time before it can be
+ * reaped: its files are closed in between.
+ */
+bool kona_memory_held(pid_t pid);
+
 /* The command name, for people. */
 void kona_process_name(pid_t pid, char *name, size_t name_bytes);
 

@@ -36,6 +36,7 @@ static int open_signals(struct kona_session *session)
 	for (size_t i = 0; i < KONA_ARRAY_LEN(wanted); i++)
 		sigaddset(&set, wanted[i]);
 	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGCHLD, SIG_DFL); /* who inherits it ignored gets no child's status */
 	session->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return session->signals < 0 ? -errno : 0;
 }
@@ -252,6 +253,13 @@ static bool over(const struct kona_session *session)
 	       (o->duration_ns && kona_now_ns() - session->begin_ns >= o->duration_ns);
 }
 
+/* The command has no memory any more, but a status only when the kernel has closed its files. */
+static bool is_ending(const struct kona_session *session)
+{
+	return !session->options.pid && !session->command_ended &&
+	       !kona_memory_held(session->command_pid);
+}
+
 int kona_session_run(struct kona_session *session)
 {
 	const struct kona_session_options *o = &session->options;
@@ -269,8 +277,10 @@ int kona_session_run(struct kona_session *session)
 		if (!err && session->target_count)
 			err = end_window(session);
 	}
-	/* The command may have ended a moment ago. */
+	/* The command may have ended a moment ago, or be about to. */
 	kona_stop_reap(&session->stopper);
+	while (!err && !session->interrupted && is_ending(session))
+		err = wait_some(session, kona_now_ns() + LOOK_NS);
 	return err;
 }
 
