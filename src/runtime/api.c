@@ -89,7 +89,6 @@ static char *pin_page(struct kona_space *space, uint64_t page)
 	if (kona_pt_state(entry) != KONA_PT_OUTSIDE)
 		/* GU-1: acquire-release, pairs with the acquire in kona_frame_pinned(). */
 		kona_add_acq_rel(&space->frames.pins[kona_pt_payload(entry)], 1);
-	kona_add_relaxed(&pinned, 1); /* relaxed: a level */
 	return home + delta;
 }
 
@@ -100,7 +99,21 @@ static void unpin_page(struct kona_space *space, uint64_t page)
 	if (kona_pt_state(entry) != KONA_PT_OUTSIDE)
 		/* GU-1: release; what was written is there before the evictor looks. */
 		kona_sub_acq_rel(&space->frames.pins[kona_pt_payload(entry)], 1);
-	kona_sub_relaxed(&pinned, 1); /* relaxed: a level */
+}
+
+/*
+ * Counts pages as pinned before they are, so that threads which pin at once share the limit: what
+ * is pinned beyond it would leave the others nothing to evict.
+ */
+static bool reserve_pins(const struct kona_space *space, uint64_t pages)
+{
+	/* relaxed: levels, both */
+	uint64_t before = kona_add_relaxed(&pinned, pages);
+
+	if (before + pages <= kona_load_relaxed(&space->frames.count) / 2)
+		return true;
+	kona_sub_relaxed(&pinned, pages);
+	return false;
 }
 
 static void mark_lines(char *local, size_t size_bytes)
@@ -120,9 +133,7 @@ int kona_pin(const void *range, size_t size_bytes, enum kona_pin_for what, struc
 		return -EINVAL;
 	if (space)
 		span = span_of(space, range, size_bytes);
-	/* relaxed: levels, both */
-	if (span.pages &&
-	    kona_load_relaxed(&pinned) + span.pages > kona_load_relaxed(&space->frames.count) / 2)
+	if (span.pages && !reserve_pins(space, span.pages))
 		return -ENOSPC;
 	for (uint64_t i = 0; i < span.pages; i++) {
 		char *page = pin_page(space, span.first + i);
@@ -150,6 +161,7 @@ void kona_unpin(const struct kona_pin *pin)
 	span = span_of(space, pin->range, pin->size_bytes);
 	for (uint64_t i = 0; i < span.pages; i++)
 		unpin_page(space, span.first + i);
+	kona_sub_relaxed(&pinned, span.pages); /* relaxed: a level */
 }
 
 /* --- hints -------------------------------------------------------------------------------------*/

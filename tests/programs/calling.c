@@ -91,6 +91,51 @@ static void too_many(void)
 	CHECK(!munmap(memory, size));
 }
 
+/* Of three that would pin half of the limit and more, all at once, one at most may. */
+enum { RIVALS = 3, TURNS = 8 };
+
+static pthread_barrier_t rivals_start, rivals_done;
+static int rivals_in;
+
+static void *rival(void *argument)
+{
+	struct kona_pin pin;
+
+	for (int i = 0; i < TURNS; i++) {
+		int rc;
+
+		pthread_barrier_wait(&rivals_start);
+		rc = kona_pin(argument, 5 * MIB / 2, KONA_PIN_READ, &pin);
+		CHECK(!rc || (is_far() && rc == -ENOSPC));
+		if (!rc)
+			__atomic_fetch_add(&rivals_in, 1, __ATOMIC_RELAXED);
+		pthread_barrier_wait(&rivals_done);
+		CHECK(!is_far() || __atomic_load_n(&rivals_in, __ATOMIC_RELAXED) <= 1);
+		pthread_barrier_wait(&rivals_start);
+		if (!rc)
+			kona_unpin(&pin);
+		if (!pthread_barrier_wait(&rivals_done))
+			__atomic_store_n(&rivals_in, 0, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+static void at_once(void)
+{
+	char *memory = map_anonymous(size);
+	pthread_t threads[RIVALS];
+
+	put_pages(memory, size, 6);
+	CHECK(!pthread_barrier_init(&rivals_start, NULL, RIVALS));
+	CHECK(!pthread_barrier_init(&rivals_done, NULL, RIVALS));
+	for (int i = 0; i < RIVALS; i++)
+		CHECK(!pthread_create(&threads[i], NULL, rival, memory + i * 4 * MIB));
+	for (int i = 0; i < RIVALS; i++)
+		CHECK(!pthread_join(threads[i], NULL));
+	printf("  %zu wrong\n", wrong_by_guards(memory, size, 6));
+	CHECK(!munmap(memory, size));
+}
+
 /* --- the size of local memory ------------------------------------------------------------------*/
 
 static char *shared_memory;
@@ -147,6 +192,8 @@ static void sizes(void)
 
 /* --- hints -------------------------------------------------------------------------------------*/
 
+enum { PATIENCE = 20000 };
+
 static void hints(void)
 {
 	char *memory = map_anonymous(size);
@@ -154,10 +201,15 @@ static void hints(void)
 
 	put_pages(memory, size, 4);
 	push_out();
-	usleep(20000); /* the evictor makes room */
-	if (is_far())
-		before = counts_now();
-	kona_prefetch(memory + 5 * MIB, 40 * PAGE);
+	/* Nothing comes before the evictor has made room. */
+	for (int i = 0; i < PATIENCE; i++) {
+		if (is_far())
+			before = counts_now();
+		kona_prefetch(memory + 5 * MIB, 40 * PAGE);
+		if (!is_far() || counts_now().prefetched_pages > before.prefetched_pages)
+			break;
+		usleep(1000);
+	}
 	if (is_far()) {
 		after = counts_now();
 		CHECK(after.prefetched_pages > before.prefetched_pages);
@@ -214,11 +266,9 @@ static void blocks(void)
 
 int main(int argc, char **argv)
 {
-	static const struct section sections[] = {{"pins", pins},
-						  {"too-many", too_many},
-						  {"sizes", sizes},
-						  {"hints", hints},
-						  {"blocks", blocks}};
+	static const struct section sections[] = {{"pins", pins},	{"too-many", too_many},
+						  {"at-once", at_once}, {"sizes", sizes},
+						  {"hints", hints},	{"blocks", blocks}};
 
 	RUN_SECTIONS(sections, argc > 1 ? argv[1] : NULL);
 	return 0;
