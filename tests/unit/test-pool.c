@@ -1109,8 +1109,11 @@ static void a_write_that_lies(void **state)
 	assert_int_equal(lost_count, 0);
 }
 
+static int deaf_waits; /* atomic */
+
 static void be_deaf(struct kona_ofi *ofi, int most_ms)
 {
+	kona_add_relaxed(&deaf_waits, 1); /* relaxed: a count */
 	usleep((useconds_t)most_ms * 1000);
 }
 
@@ -1128,8 +1131,9 @@ static void a_library_that_hangs(void **state)
 	use(5);
 	deaf = *before;
 	deaf.wait = be_deaf;
-	kona_store_relaxed(&nodes[0].fabric.ops, &deaf); /* relaxed: within a second will do */
-	usleep(300000);
+	kona_store_relaxed(&nodes[0].fabric.ops, &deaf); /* relaxed: it is waited for */
+	while (!kona_load_relaxed(&deaf_waits))
+		usleep(1000);
 	start_ns = kona_now_ns();
 	use(10);
 	took_ns = kona_now_ns() - start_ns;
