@@ -16,7 +16,10 @@
 #include "runtime/os.h"
 #include "runtime/space.h"
 
-enum { SHARE = 8 }; /* of the frames cool at a time */
+enum {
+	SHARE = 8,    /* of the frames cool at a time */
+	EXPECTED = 8, /* pages whose entries are brought towards the caches before their turn */
+};
 
 /* Twice what cools at a time, and a batch. */
 static uint32_t room_for(const struct kona_space *space)
@@ -33,6 +36,15 @@ static uint32_t take_oldest(struct kona_cooling *cooling)
 	cooling->first = (cooling->first + 1) % cooling->room;
 	cooling->count--;
 	return page;
+}
+
+/* What lies behind the queue's end names a page that left it before, or the first one. */
+static void expect_oldest(const struct kona_space *space)
+{
+	const struct kona_cooling *cooling = &space->evict.cooling;
+	uint32_t page = cooling->pages[(cooling->first + EXPECTED) % cooling->room];
+
+	__builtin_prefetch(&space->pt.entries[page], 1);
 }
 
 /* A page that finds no room in a smaller queue is met by the hand again. */
@@ -79,6 +91,7 @@ void kona_cool_harvest(struct kona_space *space, uint32_t most, bool eager)
 		uint64_t page = take_oldest(&evict->cooling);
 		uint64_t entry = kona_pt_load(&space->pt, page);
 
+		expect_oldest(space);
 		if (kona_pt_state(entry) != KONA_PT_COOLING ||
 		    !kona_pt_claim(&space->pt, page, entry, KONA_PT_FLUSHING))
 			continue;

@@ -33,6 +33,10 @@
 #include "runtime/space.h"
 #include "runtime/vacate.h"
 
+/* The entry of a page is in no cache when the hand comes: brought there so many frames before.
+ * What is behind the last frame in use is at least in the arrays: they end with the overdraft. */
+enum { EXPECTED_FRAMES = 8 };
+
 /* --- select ------------------------------------------------------------------------------------*/
 
 /* Claims a mapped page, if it may leave. */
@@ -72,14 +76,21 @@ static uint32_t consider_page(struct kona_space *space, uint64_t page, uint64_t 
 	return consider(space, page, kona_pt_load(&space->pt, page));
 }
 
+static uint32_t owner_of(const struct kona_space *space, uint32_t frame)
+{
+	/* relaxed: PT-1, by the load of the entry that names the frame */
+	return kona_load_relaxed(&space->frames.owner[frame]);
+}
+
 /* The page in the nth frame. A free frame names its last page, which is elsewhere by now. */
 static uint32_t consider_frame(struct kona_space *space, uint32_t n)
 {
 	uint32_t frame = kona_frames_nth(&space->frames, n);
-	/* relaxed: PT-1, by the load of the entry that names the frame */
-	uint64_t page = kona_load_relaxed(&space->frames.owner[frame]);
+	uint32_t later = kona_frames_nth(&space->frames, n + EXPECTED_FRAMES);
+	uint64_t page = owner_of(space, frame);
 	uint64_t entry = kona_pt_load(&space->pt, page);
 
+	__builtin_prefetch(&space->pt.entries[owner_of(space, later)], 1);
 	return kona_pt_payload(entry) == frame ? consider(space, page, entry) : 0;
 }
 

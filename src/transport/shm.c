@@ -30,6 +30,7 @@
 #include "base/atomic.h"
 #include "base/lines.h"
 #include "base/units.h"
+#include "transport/stream.h"
 
 /* Linux 6.1; Debian 12's headers are older. */
 #ifndef MADV_COLLAPSE
@@ -168,23 +169,6 @@ static char *at_home(struct kona_transport *transport, uint64_t offset_bytes, bo
 	return mapped ? mapped + within : NULL;
 }
 
-/* Past the caches: nobody here reads it soon. 64 bytes, aligned to 64. */
-static void store_line(char *to, const char *from)
-{
-	for (int i = 0; i < KONA_LINE_BYTES / 16; i++)
-		_mm_stream_si128((__m128i *)(void *)to + i,
-				 _mm_load_si128((const __m128i *)(const void *)from + i));
-}
-
-static void store_lines(char *home, const struct kona_dirty_page *page)
-{
-	for (uint64_t mask = page->mask; mask; mask &= mask - 1) {
-		size_t at = (size_t)__builtin_ctzll(mask) * KONA_LINE_BYTES;
-
-		store_line(home + at, page->content + at);
-	}
-}
-
 /* --- reading -----------------------------------------------------------------------------------*/
 
 /* Reads a part of what is asked for. Returns the bytes; -errno. */
@@ -283,7 +267,7 @@ static int write_page(struct kona_transport *transport, const struct kona_dirty_
 		return rc;
 	home = at_home(transport, page->offset_bytes, place.must_map);
 	if (home) {
-		store_lines(home, page);
+		kona_stream_lines(home, page->content, mask);
 		*wire_bytes += (uint64_t)__builtin_popcountll(mask) * KONA_LINE_BYTES;
 		return 0;
 	}

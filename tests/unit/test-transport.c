@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "base/units.h"
+#include "transport/stream.h"
 #include "transport/transport.h"
 
 enum {
@@ -90,6 +91,32 @@ static void only_dirty_lines_are_stored(void **state)
 		check_mask(&transport, random);
 	}
 	transport.ops->close(&transport);
+}
+
+static void check_stream(kona_stream *stream, uint64_t mask)
+{
+	static _Alignas(KONA_LINE_BYTES) char from[KONA_PAGE_BYTES], to[KONA_PAGE_BYTES];
+
+	for (unsigned i = 0; i < KONA_PAGE_BYTES; i++)
+		from[i] = (char)(i + i / KONA_LINE_BYTES);
+	memset(to, 'o', sizeof(to));
+	stream(to, from, mask);
+	for (unsigned i = 0; i < KONA_PAGE_BYTES; i++)
+		assert_int_equal(to[i], mask >> (i / KONA_LINE_BYTES) & 1 ? from[i] : 'o');
+}
+
+/* The wide way is checked where there is such a processor. */
+static void every_way_streams_the_lines_of_the_mask(void **state)
+{
+	static const uint64_t masks[] = {0, 1, UINT64_C(1) << 63, UINT64_C(0x00ffff0000ff0001),
+					 UINT64_MAX};
+
+	for (size_t i = 0; i < KONA_ARRAY_LEN(masks); i++) {
+		check_stream(kona_stream_narrow, masks[i]);
+		check_stream(kona_stream_lines, masks[i]);
+		if (kona_stream_is_wide())
+			check_stream(kona_stream_wide, masks[i]);
+	}
 }
 
 static void a_discarded_range_reads_as_zeros_and_its_neighbour_stays(void **state)
@@ -290,6 +317,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_dirty_lines_are_stored),
+		cmocka_unit_test(every_way_streams_the_lines_of_the_mask),
 		cmocka_unit_test(a_discarded_range_reads_as_zeros_and_its_neighbour_stays),
 		cmocka_unit_test(a_short_store_is_an_error_not_zeros),
 		cmocka_unit_test(grants_make_one_store),
