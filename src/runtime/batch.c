@@ -113,8 +113,7 @@ static void settle(struct kona_space *space, const struct kona_batch *batch, uin
 void kona_batch_settle(struct kona_space *space, struct kona_batch *batch, bool far,
 		       uint32_t first_ahead)
 {
-	for (uint32_t i = 0; i < batch->count; i++)
-		kona_space_count_local(space, batch->pages[i], 1);
+	kona_space_count_local(space, batch->pages, batch->count, 1);
 	for (uint32_t i = 0; i < batch->count; i++)
 		settle(space, batch, i, far, i >= first_ahead);
 	/* relaxed: figures, both */

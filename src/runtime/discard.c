@@ -115,7 +115,7 @@ static void settle_page(struct kona_space *space, const struct piece *piece, uin
 		if (space->frames.marks[frame] & KONA_FRAME_MARKED)
 			(void)kona_frame_collect(&space->frames, frame);
 		kona_frame_give(&space->frames, frame);
-		kona_space_count_local(space, page, -1);
+		kona_space_count_local(space, &page, 1, -1);
 	}
 	if (kona_pt_settle(&space->pt, page,
 			   kona_pt_entry(KONA_PT_ABSENT, clean ? 0 : KONA_PT_STALE, 0)))

@@ -37,6 +37,8 @@
  * What is behind the last frame in use is at least in the arrays: they end with the overdraft. */
 enum { EXPECTED_FRAMES = 8 };
 
+enum { GIVEN_AT_ONCE = KONA_FREEMAP_WORD }; /* frames */
+
 /* --- select ------------------------------------------------------------------------------------*/
 
 /* Claims a mapped page, if it may leave. */
@@ -242,8 +244,8 @@ static bool recall(struct kona_space *space, const struct kona_victim *victim)
 	return true;
 }
 
-/* The page's last step. Returns 1 when it left. */
-static int settle_victim(struct kona_space *space, const struct kona_victim *victim)
+/* The page's last step, but for its frame. False: it is local again. */
+static bool settle_victim(struct kona_space *space, const struct kona_victim *victim)
 {
 	bool untouched_zeros = !victim->dirty_lines && (victim->entry & KONA_PT_ZERO);
 	uint32_t turn = kona_load_relaxed(&space->evict.turn); /* relaxed: a hint */
@@ -252,12 +254,49 @@ static int settle_victim(struct kona_space *space, const struct kona_victim *vic
 				 : kona_pt_entry(KONA_PT_REMOTE, KONA_PT_FAR, turn);
 
 	if (kona_pt_wanted(&space->pt, victim->page) && recall(space, victim))
-		return 0;
-	kona_vacate_leave(space, victim->page, entry, kona_pt_payload(victim->entry));
-	if (!victim->dirty_lines)
-		/* relaxed: a figure */
-		kona_add_relaxed(&space->stats->evicted_clean_pages, 1);
-	return 1;
+		return false;
+	kona_vacate_keep(space, victim->page, entry);
+	return true;
+}
+
+/* Pages that have left. The levels are given to all at once: guards that miss change them, too. */
+struct leavers {
+	uint32_t count;
+	uint32_t clean; /* of them: nothing was written back */
+	uint64_t pages[GIVEN_AT_ONCE];
+	uint32_t frames[GIVEN_AT_ONCE];
+};
+
+static void give(struct kona_space *space, struct leavers *leavers)
+{
+	kona_space_count_local(space, leavers->pages, leavers->count, -1);
+	kona_frames_give(&space->frames, leavers->frames, leavers->count);
+	/* relaxed: a figure */
+	kona_add_relaxed(&space->stats->evicted_clean_pages, leavers->clean);
+	leavers->count = leavers->clean = 0;
+}
+
+/* From the last on: frames are taken again in the order in which they lie. Returns how many left.
+ */
+static int settle_all(struct kona_space *space)
+{
+	struct leavers leavers = {0};
+	int left = 0;
+
+	for (uint32_t i = space->evict.count; i-- > 0;) {
+		const struct kona_victim *victim = &space->evict.victims[i];
+
+		if (!victim->content || !settle_victim(space, victim))
+			continue;
+		leavers.clean += !victim->dirty_lines;
+		leavers.pages[leavers.count] = victim->page;
+		leavers.frames[leavers.count++] = kona_pt_payload(victim->entry);
+		left++;
+		if (leavers.count == GIVEN_AT_ONCE)
+			give(space, &leavers);
+	}
+	give(space, &leavers);
+	return left;
 }
 
 static void empty_staging(struct kona_space *space)
@@ -275,7 +314,7 @@ int kona_evict_batch(struct kona_space *space)
 {
 	struct kona_evict *evict = &space->evict;
 	uint64_t start_ns = kona_now_ns();
-	int left = 0, rc;
+	int left, rc;
 
 	select_victims(space);
 	if (KONA_MUTATED(GATHER_BEFORE_BARRIER))
@@ -288,10 +327,7 @@ int kona_evict_batch(struct kona_space *space)
 	kona_find_dirty(space,
 			KONA_MUTATED(GATHER_BEFORE_BARRIER) ? KONA_FIND_MAPPED : KONA_FIND_ALL);
 	send_dirty(space);
-	/* From the last on: frames are taken again in the order in which they lie. */
-	for (uint32_t i = evict->count; i-- > 0;)
-		if (evict->victims[i].content)
-			left += settle_victim(space, &evict->victims[i]);
+	left = settle_all(space);
 	empty_staging(space);
 	/* relaxed: figures, both */
 	kona_add_relaxed(&space->stats->evicted_pages, (uint64_t)left);

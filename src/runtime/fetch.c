@@ -185,6 +185,7 @@ static uint32_t map_run(struct kona_space *space, const struct run *run, const c
 
 static void settle_mapped(struct kona_space *space, const struct run *run, uint32_t i)
 {
+	uint64_t page = run->first + i;
 	uint32_t frame = run->frames[i];
 	uint64_t flags = run->far ? 0 : KONA_PT_ZERO | (run->seen[i] & KONA_PT_STALE);
 	uint32_t turn = kona_load_relaxed(&space->evict.turn); /* relaxed: a hint */
@@ -193,11 +194,10 @@ static void settle_mapped(struct kona_space *space, const struct run *run, uint3
 		space->frames.marks[frame] |= KONA_FRAME_HOT;
 	space->frames.marks[frame] |= KONA_FRAME_COMPARE;
 	/* relaxed: PT-1 publishes it */
-	kona_store_relaxed(&space->frames.owner[frame], (uint32_t)(run->first + i));
-	kona_space_count_local(space, run->first + i, 1);
-	if (kona_pt_settle(&space->pt, run->first + i,
-			   kona_pt_entry(KONA_PT_INPLACE, flags, frame)))
-		kona_space_wake(space, run->first + i);
+	kona_store_relaxed(&space->frames.owner[frame], (uint32_t)page);
+	kona_space_count_local(space, &page, 1, 1);
+	if (kona_pt_settle(&space->pt, page, kona_pt_entry(KONA_PT_INPLACE, flags, frame)))
+		kona_space_wake(space, page);
 }
 
 static void settle_back(struct kona_space *space, const struct run *run, uint32_t i)

@@ -288,17 +288,37 @@ bool kona_frame_take(struct kona_frames *frames, uint32_t spare, enum kona_frame
 	return taken;
 }
 
+void kona_frames_give(struct kona_frames *frames, const uint32_t *list, uint32_t count)
+{
+	uint32_t word = 0;
+	uint64_t solid = 0; /* of that word */
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t frame = list[i];
+
+		/* The overdraft is not on the map. */
+		if (frame >= frames->most && (frames->marks[frame] & KONA_FRAME_SOLID))
+			hollow_out(frames, frame);
+		frames->marks[frame] &= KONA_FRAME_SOLID;
+		if (!frames->marks[frame]) {
+			push(frames, &frames->hollow, frame);
+			continue;
+		}
+		if (solid && frame / KONA_FREEMAP_WORD != word) {
+			kona_freemap_give_word(&frames->solid, word * KONA_FREEMAP_WORD, solid);
+			solid = 0;
+		}
+		word = frame / KONA_FREEMAP_WORD;
+		solid |= UINT64_C(1) << frame % KONA_FREEMAP_WORD;
+	}
+	if (solid)
+		kona_freemap_give_word(&frames->solid, word * KONA_FREEMAP_WORD, solid);
+	kona_add_relaxed(&frames->available, count); /* relaxed: a level */
+}
+
 void kona_frame_give(struct kona_frames *frames, uint32_t frame)
 {
-	/* The overdraft is not on the map. */
-	if (frame >= frames->most && (frames->marks[frame] & KONA_FRAME_SOLID))
-		hollow_out(frames, frame);
-	frames->marks[frame] &= KONA_FRAME_SOLID;
-	if (frames->marks[frame])
-		kona_freemap_give(&frames->solid, frame);
-	else
-		push(frames, &frames->hollow, frame);
-	kona_add_relaxed(&frames->available, 1); /* relaxed: a level */
+	kona_frames_give(frames, &frame, 1);
 }
 
 uint32_t kona_frames_overdraw(struct kona_frames *frames, uint32_t count)

@@ -62,7 +62,6 @@ struct kona_frames {
 	struct kona_freemap solid; /* free, by place */
 	uint64_t parked;	   /* the same, of what a smaller budget took away */
 	uint32_t virgin;	   /* frames from here on were never taken. Atomic, edge FR-2 */
-	uint32_t available;	   /* Atomic, no edge: a level for watermarks */
 	uint32_t *lent;		   /* frames of the overdraft that are not in use. The evictor's */
 	uint32_t lent_count;	   /* The evictor's */
 	uint32_t *next;		   /* frame + 1 below in the stack. Written by the frame's holder */
@@ -71,6 +70,8 @@ struct kona_frames {
 	uint8_t *marks;	 /* Written by the page's owner */
 	char *baselines; /* Written by the page's owner */
 	uint8_t *dirty;	 /* a byte per line of FMem, then set by guards. Not owned */
+	/* Apart from all that is only read. Atomic, no edge: a level for watermarks */
+	_Alignas(KONA_LINE_BYTES) uint32_t available;
 };
 
 /* As many frames as the budget pays for, of at most most_pages that there will ever be (fewer, when
@@ -97,6 +98,9 @@ KONA_MUST_CHECK bool kona_frame_take(struct kona_frames *frames, uint32_t spare,
 				     enum kona_frame_kind wanted, uint32_t near,
 				     uint32_t *ret_frame, uint64_t *system_calls);
 void kona_frame_give(struct kona_frames *frames, uint32_t frame);
+
+/* Gives many; neighbours in the list that are neighbours in memory by one operation. */
+void kona_frames_give(struct kona_frames *frames, const uint32_t *list, uint32_t count);
 
 /* Evictor: makes up to `count` frames beyond the budget available. Returns how many. */
 uint32_t kona_frames_overdraw(struct kona_frames *frames, uint32_t count);

@@ -189,13 +189,16 @@ void kona_space_wake(struct kona_space *space, uint64_t page)
 	kona_uffd_wake(space->uffd, kona_space_address(space, page), KONA_PAGE_BYTES);
 }
 
-void kona_space_count_local(struct kona_space *space, uint64_t page, int change)
+void kona_space_count_local(struct kona_space *space, const uint64_t *pages, uint32_t count,
+			    int change)
 {
+	uint64_t all = (uint64_t)((int64_t)change * count);
 	/* relaxed: levels, all of them */
-	uint64_t level = kona_add_relaxed(&space->stats->local_pages, (uint64_t)(int64_t)change) +
-			 (uint64_t)(int64_t)change;
+	uint64_t level = kona_add_relaxed(&space->stats->local_pages, all) + all;
 
-	kona_add_relaxed(&space->slab_local[page / space->slab_pages], (uint32_t)change);
+	for (uint32_t i = 0; i < count; i++)
+		kona_add_relaxed(&space->slab_local[pages[i] / space->slab_pages],
+				 (uint32_t)change);
 	if (change > 0 && level > kona_load_relaxed(&space->stats->local_pages_peak))
 		kona_store_relaxed(&space->stats->local_pages_peak, level);
 }

@@ -152,7 +152,8 @@ static inline uint64_t kona_space_frame_entry(const struct kona_space *space, ui
 /* Lets the threads that are stopped on the page fault again. Any thread. */
 void kona_space_wake(struct kona_space *space, uint64_t page);
 
-/* A page became local, or left. Any thread. */
-void kona_space_count_local(struct kona_space *space, uint64_t page, int change);
+/* Pages became local (change: 1), or left (-1). Any thread. */
+void kona_space_count_local(struct kona_space *space, const uint64_t *pages, uint32_t count,
+			    int change);
 
 #endif

@@ -33,7 +33,7 @@ void kona_vacate_keep(struct kona_space *space, uint64_t page, uint64_t entry)
 void kona_vacate_leave(struct kona_space *space, uint64_t page, uint64_t entry, uint32_t frame)
 {
 	kona_frame_give(&space->frames, frame);
-	kona_space_count_local(space, page, -1);
+	kona_space_count_local(space, &page, 1, -1);
 	kona_vacate_keep(space, page, entry);
 }
 
