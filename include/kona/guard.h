@@ -42,9 +42,12 @@ enum {
 
 #define KONA_GUARD_NO_PAGE (~(uintptr_t)0) /* a slot that is not in use */
 
-/* Bits of a page-table entry (src/runtime/pagetable.h). */
-#define KONA_GUARD_RESIDENT UINT64_C(0x8)
+/* Bits of a page-table entry (src/runtime/pagetable.h). Without RESIDENT, none of DELTA is set: one
+ * `and` tells whether the page is there, and where. Its result is 1 more than the distance; that 1
+ * costs nothing, as an access takes it off in its addressing. */
+#define KONA_GUARD_RESIDENT UINT64_C(1)
 #define KONA_GUARD_DELTA    UINT64_C(0x1fffffff000) /* bytes from the page to its frame */
+#define KONA_GUARD_HIT	    (KONA_GUARD_DELTA | KONA_GUARD_RESIDENT)
 
 /* What a thread knows of VFMem, and what it is using. Thread-local, but for the slots, which the
  * evictor reads. */
@@ -106,13 +109,12 @@ kona_guard_entry(const uint64_t *table, uintptr_t page, unsigned slot)
 static inline uintptr_t kona_guard_delta(const void *p, unsigned slot)
 {
 	uintptr_t page = ((uintptr_t)p + kona_guard_self.bias) >> 12;
-	uint64_t entry;
+	uint64_t hit;
 
-	while (__builtin_expect(!((entry = kona_guard_entry(kona_guard_self.table, page, slot)) &
-				  KONA_GUARD_RESIDENT),
-				0))
+	while (__builtin_expect(
+		!(hit = kona_guard_entry(kona_guard_self.table, page, slot) & KONA_GUARD_HIT), 0))
 		kona_guard_miss(p);
-	return (uintptr_t)(entry & KONA_GUARD_DELTA);
+	return (uintptr_t)(hit - KONA_GUARD_RESIDENT);
 }
 
 /* Marks the line at a translated address, of VFMem, as dirty. */

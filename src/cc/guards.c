@@ -18,15 +18,16 @@
 #define GUARD __attribute__((always_inline)) extern inline
 
 #define RARELY(x) __builtin_expect(!!(x), 0)
-/* Puts what is done for far memory behind the comparison, and ordinary memory a jump away. */
-#define ORDINARY(place) \
-	__builtin_expect_with_probability((place) >= kona_guard_self.size_bytes, 0, 0.7)
+/* Programs without far memory run twins (cc/twin.h). The others hardly meet ordinary memory here:
+ * it is two jumps away, and far memory none. */
+#define ORDINARY(place) RARELY((place) >= kona_guard_self.size_bytes)
 
 /* Keeps loop strength reduction from what is made of the value: it takes the rare ways for as often
  * used as the others, and has loops count in a register more for each. */
 #define OPAQUE(value) __asm__("" : "+r"(value))
 
 enum {
+	ONE = KONA_GUARD_RESIDENT,
 	PAGE_MASK = 4095,
 	LINE_BYTES = 64,
 };
@@ -35,10 +36,14 @@ enum {
 extern const char KONA_CC_VERSION;
 static const char *wanted_version __attribute__((used, retain)) = &KONA_CC_VERSION;
 
-/* There may be far memory. */
+/* There may be far memory. The fence has the guards behind it compare with memory: what was read
+ * once already would go through a register, in each turn of a loop anew. */
 GUARD int kona_cc_g_any_far(void)
 {
-	return kona_guard_self.size_bytes != 0;
+	int any = kona_guard_self.size_bytes != 0;
+
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	return any;
 }
 
 GUARD uintptr_t kona_cc_g_bias(void)
@@ -52,7 +57,8 @@ GUARD const uint64_t *kona_cc_g_table(void)
 }
 
 /*
- * The distance of a far p, whose page is put into the slot of `access` (KONA_CC_ACCESS). The type
+ * The distance of a far p, plus 1, whose page is put into the slot of `access` (KONA_CC_ACCESS).
+ * The type
  * of the access promises that no bit of `mask` is set in p: then it stays in a line, which is
  * marked if it stores. Programs break such promises; then it is kona_cc_elsewhere() that sees to it
  * that the distance holds for all of the access.
@@ -62,17 +68,17 @@ static inline __attribute__((always_inline)) uintptr_t far_distance(const char *
 								    unsigned long access,
 								    uintptr_t mask)
 {
-	uint64_t entry;
+	uint64_t hit;
 
 	if (RARELY((uintptr_t)p & mask))
-		return kona_cc_elsewhere(p, access);
-	entry = kona_guard_entry(table, place >> 12, KONA_CC_ACCESS_SLOT(access));
-	if (RARELY(!(entry & KONA_GUARD_RESIDENT)))
-		return kona_cc_elsewhere(p, access);
-	entry &= KONA_GUARD_DELTA;
+		return kona_cc_elsewhere(p, access) + ONE;
+	hit = kona_guard_entry(table, place >> 12, KONA_CC_ACCESS_SLOT(access)) & KONA_GUARD_HIT;
+	if (RARELY(!hit))
+		return kona_cc_elsewhere(p, access) + ONE;
+	/* Where bit 0 of p is not set, the next byte is of the same line. */
 	if (KONA_CC_ACCESS_STORES(access))
-		kona_guard_mark(p + entry);
-	return entry;
+		kona_guard_mark(p + hit - (mask & 1 ? 0 : ONE));
+	return hit;
 }
 
 /* Translates for as long as `slot` is not used again. */
@@ -84,60 +90,63 @@ GUARD uintptr_t kona_cc_g_delta(const char *p, uintptr_t bias, const uint64_t *t
 	if (ORDINARY(place))
 		return 0;
 	return far_distance(p, place, lazy ? kona_guard_self.table : table,
-			    KONA_CC_ACCESS(slot, 1, 0), 0);
+			    KONA_CC_ACCESS(slot, 1, 0), 0) -
+	       ONE;
 }
 
 /*
- * The same for an access of `bytes`, with the `mask` of its type. The 0 of ordinary memory is one
- * that the optimiser does not know: else it gives it a block of its own, and far memory a jump
- * around that. So nothing is added but where the memory is used, by its addressing.
+ * The same for an access of `bytes`, with the `mask` of its type. The distance of ordinary memory
+ * is one that the optimiser does not know: else it would take the 1 off in either block. So it
+ * comes off where the memory is used, by its addressing.
  */
 GUARD char *kona_cc_g_translate(char *p, uintptr_t bias, const uint64_t *table, int lazy,
 				unsigned slot, long bytes, uintptr_t mask, int stores,
 				uintptr_t *ret_d)
 {
-	uintptr_t place, d = 0;
+	uintptr_t place, d;
 
 	OPAQUE(p);
 	place = (uintptr_t)p + bias;
-	__asm__ volatile("" : "+r"(d));
-	if (!ORDINARY(place))
+	if (ORDINARY(place)) {
+		d = ONE;
+		OPAQUE(d);
+	} else {
 		d = far_distance(p, place, lazy ? kona_guard_self.table : table,
 				 KONA_CC_ACCESS(slot, bytes, stores), mask);
-	*ret_d = d;
-	return p + d;
+	}
+	*ret_d = d - ONE;
+	return p + d - ONE;
 }
 
 /*
- * Whether `bytes` at local + offset leave the page of `local`. A short way up is asked by one test:
+ * Whether `bytes` at q + offset leave the page of q. A short way up is asked by one test:
  * does its last byte lie at the start of a page? That includes some that have not left theirs.
  */
-static inline __attribute__((always_inline)) int leaves(const char *local, long offset, long bytes)
+static inline __attribute__((always_inline)) int leaves(const char *q, long offset, long bytes)
 {
 	unsigned long way = (unsigned long)(offset + bytes - 1), start = LINE_BYTES / 4;
 
 	if (offset >= 0 && way <= LINE_BYTES) {
 		while (start < way)
 			start *= 2;
-		return !(((uintptr_t)local + way) & (PAGE_MASK & -start));
+		return !(((uintptr_t)q + way) & (PAGE_MASK & -start));
 	}
-	return ((uintptr_t)local & PAGE_MASK) + (uintptr_t)offset > 4096 - (uintptr_t)bytes;
+	return ((uintptr_t)q & PAGE_MASK) + (uintptr_t)offset > 4096 - (uintptr_t)bytes;
 }
 
 /*
- * Translates p = q + offset by what is known of q (its place, `local`, and d), if all of its
- * `bytes` are in the page of q. Otherwise in `slot`, which is for such cases: good for this access
- * only. That is not inlined: it is rare, and there are many.
+ * Translates p = q + offset by the d of q, if all of its `bytes` are in the page of q. Otherwise in
+ * `slot`, which is for such cases: good for this access only. That is not inlined: it is rare, and
+ * there are many. (In the place p + d, the 1 comes off as it does in kona_cc_g_translate().)
  */
-GUARD char *kona_cc_g_again(char *p, char *local, uintptr_t d, long offset, long bytes,
+GUARD char *kona_cc_g_again(char *p, const char *q, uintptr_t d, long offset, long bytes,
 			    unsigned slot, uintptr_t *ret_d)
 {
-	if (RARELY(leaves(local, offset, bytes))) {
-		*ret_d = kona_cc_elsewhere(p, KONA_CC_ACCESS(slot, bytes, 0));
-		return p + *ret_d;
-	}
-	*ret_d = d;
-	return local + offset;
+	d += ONE;
+	if (RARELY(leaves(q, offset, bytes)))
+		d = kona_cc_elsewhere(p, KONA_CC_ACCESS(slot, bytes, 0)) + ONE;
+	*ret_d = d - ONE;
+	return p + d - ONE;
 }
 
 /* Before a store to memory that is translated by d, and that stays in one line if no bit of `mask`

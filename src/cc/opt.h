@@ -50,9 +50,9 @@ struct kona_opt {
 
 /* A translation that later accesses may share. */
 struct kona_opt_known {
-	LLVMValueRef base;  /* NULL: the slot is free */
-	int64_t offset;	    /* the translated address is base + offset */
-	LLVMValueRef local; /* that address, translated */
+	LLVMValueRef base;	     /* NULL: the slot is free */
+	int64_t offset;		     /* the translated address is base + offset */
+	LLVMValueRef address, local; /* that address; the same, translated */
 	LLVMValueRef delta;
 	uint64_t bytes;	 /* from there on, these are in the page */
 	uint64_t marked; /* from there on, these are marked */

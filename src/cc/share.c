@@ -121,7 +121,7 @@ static struct kona_opt_place translate_again(struct kona_opt_function *f,
 				       .marked = covers(known, known->marked, offset, bytes)};
 	LLVMValueRef distance = kona_opt_number(opt, offset - known->offset);
 	LLVMValueRef args[] = {address,
-			       known->local,
+			       known->address,
 			       known->delta,
 			       distance,
 			       kona_opt_number(opt, (int64_t)bytes),
@@ -185,7 +185,8 @@ static struct kona_opt_place translate_by_window(struct kona_opt_function *f,
 
 	place.local = kona_opt_call(opt, KONA_OPT_WINDOW, args, 9);
 	place.delta = view(f, window->distance);
-	*known = (struct kona_opt_known){.delta = place.delta,
+	*known = (struct kona_opt_known){.address = address,
+					 .delta = place.delta,
 					 .bytes = contained ? access->bytes : 1,
 					 .marked = contained && access->stores ? access->bytes : 0,
 					 .used = ++f->now.clock};
@@ -230,6 +231,7 @@ struct kona_opt_place kona_opt_translate(struct kona_opt_function *f,
 	place.marked = stores;
 	state->slots[slot] = (struct kona_opt_known){.base = base,
 						     .offset = offset,
+						     .address = address,
 						     .local = place.local,
 						     .delta = place.delta,
 						     .bytes = bytes,

@@ -100,7 +100,7 @@ static void settle(struct kona_space *space, const struct kona_batch *batch, uin
 	space->frames.marks[frame] = KONA_FRAME_SOLID | KONA_FRAME_MARKED;
 	if (ahead) {
 		space->frames.marks[frame] |= KONA_FRAME_AHEAD;
-		entry = kona_pt_cooled(entry);
+		entry = kona_pt_out_of_sight(entry, KONA_PT_COOLING);
 	}
 	/* relaxed: PT-1 publishes it */
 	kona_store_relaxed(&space->frames.owner[frame], (uint32_t)page);

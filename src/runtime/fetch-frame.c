@@ -124,9 +124,12 @@ void kona_fetch_ahead(struct kona_space *space, uint64_t first, uint64_t pages)
 bool kona_fetch_recall(struct kona_space *space, struct kona_prefetch *prefetch, uint64_t page,
 		       uint64_t seen)
 {
-	uint8_t *marks = &space->frames.marks[kona_pt_payload(seen)];
+	uint32_t frame = kona_pt_payload(seen);
+	uint8_t *marks = &space->frames.marks[frame];
+	uint64_t flags = seen & (KONA_PT_ZERO | KONA_PT_STALE);
 
-	if (!kona_pt_recall(&space->pt, page, seen))
+	if (!kona_pt_recall(&space->pt, page, seen,
+			    kona_space_frame_entry(space, page, frame, flags)))
 		return false;
 	if (kona_load_relaxed(marks) & KONA_FRAME_AHEAD) { /* relaxed: a hint */
 		kona_prefetch_used(prefetch);

@@ -19,10 +19,9 @@
 
 #include "base/atomic.h"
 
-#define STATE_MASK UINT64_C(0xf)
-#define MARKS	   (KONA_PT_TOUCHED | KONA_PT_WAITED)
+#define MARKS (KONA_PT_TOUCHED | KONA_PT_WAITED)
 
-static_assert(KONA_GUARD_RESIDENT == 8 && KONA_GUARD_DELTA == ((UINT64_C(1) << 41) - 4096),
+static_assert(KONA_GUARD_RESIDENT == 1 && KONA_GUARD_DELTA == KONA_PT_DELTA,
 	      "include/kona/guard.h knows these bits of an entry");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 	      "the futex word is the entry's lower half, which holds state and marks");
@@ -57,7 +56,7 @@ bool kona_pt_claim(struct kona_pagetable *pt, uint64_t page, uint64_t seen, enum
 	assert(!kona_pt_busy(seen) && kona_pt_busy(busy));
 	/* PT-2: acquire-release, pairs with itself: the next owner sees all that the last one did.
 	 */
-	return kona_cas_acq_rel(&pt->entries[page], &seen, (seen & ~STATE_MASK) | busy);
+	return kona_cas_acq_rel(&pt->entries[page], &seen, kona_pt_out_of_sight(seen, busy));
 }
 
 void kona_pt_step(struct kona_pagetable *pt, uint64_t page, enum kona_pt_state busy)
@@ -67,27 +66,26 @@ void kona_pt_step(struct kona_pagetable *pt, uint64_t page, enum kona_pt_state b
 
 	assert(kona_pt_busy(seen) && kona_pt_busy(busy));
 	/* PT-2. */
-	while (!kona_cas_acq_rel(&pt->entries[page], &seen, (seen & ~STATE_MASK) | busy))
+	while (!kona_cas_acq_rel(&pt->entries[page], &seen, kona_pt_out_of_sight(seen, busy)))
 		;
 }
 
 /* Between the two idle states of a framed page. */
-static bool change_sight(struct kona_pagetable *pt, uint64_t page, uint64_t seen,
-			 enum kona_pt_state state)
+static bool change_sight(struct kona_pagetable *pt, uint64_t page, uint64_t seen, uint64_t entry)
 {
-	assert(kona_pt_framed(seen));
+	assert(kona_pt_framed(seen) && kona_pt_framed(entry));
 	/* PT-2: acquire-release; who sees FRAME again sees all that was in the frame before. */
-	return kona_cas_acq_rel(&pt->entries[page], &seen, (seen & ~STATE_MASK) | state);
+	return kona_cas_acq_rel(&pt->entries[page], &seen, entry);
 }
 
 bool kona_pt_cool(struct kona_pagetable *pt, uint64_t page, uint64_t seen)
 {
-	return change_sight(pt, page, seen, KONA_PT_COOLING);
+	return change_sight(pt, page, seen, kona_pt_out_of_sight(seen, KONA_PT_COOLING));
 }
 
-bool kona_pt_recall(struct kona_pagetable *pt, uint64_t page, uint64_t seen)
+bool kona_pt_recall(struct kona_pagetable *pt, uint64_t page, uint64_t seen, uint64_t entry)
 {
-	return change_sight(pt, page, seen, KONA_PT_FRAME);
+	return change_sight(pt, page, seen, entry);
 }
 
 bool kona_pt_settle(struct kona_pagetable *pt, uint64_t page, uint64_t entry)
@@ -95,6 +93,7 @@ bool kona_pt_settle(struct kona_pagetable *pt, uint64_t page, uint64_t entry)
 	uint64_t before;
 
 	assert(!kona_pt_busy(entry) && !(entry & MARKS));
+	assert(kona_pt_resident(entry) || !(entry & KONA_PT_DELTA));
 	/* PT-1: release, pairs with the acquire in kona_pt_load(). PT-2. */
 	before = kona_exchange_acq_rel(&pt->entries[page], entry);
 	assert(kona_pt_busy(before));

@@ -8,8 +8,9 @@
  *   |              |              | high    |   |   |   |   |   |      |
  *   +--------------+--------------+---------+---+---+---+---+---+------+
  *    payload: local states: the page's frame number; REMOTE: the eviction clock when it left
- *    delta: bytes from the page's address to its contents: its frame, or 0. Guards add it to the
- *               address as it stands here (FMem lies above VFMem: it is never negative)
+ *    delta: resident: bytes from the page's address to its contents: its frame, or 0. Guards add it
+ *               to the address as it stands here (FMem lies above VFMem: it is never negative).
+ *               0 in every other state: guards ask for it and for RESIDENT by one `and`
  *    S STALE    ABSENT, or local with Z: the store's bytes are not zero, so the next write-back
  *               sends every line
  *    F FAR      REMOTE, and busy since: a missing page's contents are in the store. (A forked child
@@ -18,7 +19,7 @@
  *    T TOUCHED  busy: a thread is stopped on the page; the owner must wake it (userfaultfd)
  *    W WAITED   busy: a thread sleeps in kona_pt_sleep(); settling wakes it (futex)
  *
- * Guards hit entries whose state has bit 3 (RESIDENT).
+ * Guards hit entries whose state has bit 0 (RESIDENT); those with bit 3 are busy.
  *
  * Protocol. An idle entry (ABSENT, REMOTE, LOST, COOLING, INPLACE, FRAME, OUTSIDE) changes by
  * kona_pt_claim(), which makes it busy (FETCHING, VACATING, FLUSHING); beside that, FRAME and
@@ -35,23 +36,25 @@
 #include "base/compiler.h"
 
 enum kona_pt_state {
-	KONA_PT_ABSENT = 0,   /* reads as zeros, no store needed */
-	KONA_PT_REMOTE = 1,   /* only on memory nodes */
-	KONA_PT_LOST = 2,     /* every replica is gone */
-	KONA_PT_COOLING = 3,  /* in its frame, out of the guards' sight: a touch brings it back */
-	KONA_PT_FETCHING = 4, /* busy: someone brings it in, moves it, or discards it */
-	KONA_PT_VACATING = 5, /* busy: leaves its own address, contents still local */
-	KONA_PT_FLUSHING = 6, /* busy: dirty lines are on their way */
-	KONA_PT_INPLACE = 8,  /* resident: mapped at its own address */
-	KONA_PT_FRAME = 9,    /* resident: in its frame; its own address is missing */
-	KONA_PT_OUTSIDE = 10, /* resident: the program mapped something of its own there */
+	KONA_PT_ABSENT = 0,    /* reads as zeros, no store needed */
+	KONA_PT_INPLACE = 1,   /* resident: mapped at its own address */
+	KONA_PT_REMOTE = 2,    /* only on memory nodes */
+	KONA_PT_FRAME = 3,     /* resident: in its frame; its own address is missing */
+	KONA_PT_LOST = 4,      /* every replica is gone */
+	KONA_PT_OUTSIDE = 5,   /* resident: the program mapped something of its own there */
+	KONA_PT_COOLING = 6,   /* in its frame, out of the guards' sight: a touch brings it back */
+	KONA_PT_FETCHING = 8,  /* busy: someone brings it in, moves it, or discards it */
+	KONA_PT_VACATING = 10, /* busy: leaves its own address, contents still local */
+	KONA_PT_FLUSHING = 12, /* busy: dirty lines are on their way */
 };
 
+#define KONA_PT_STATE	UINT64_C(0xf)
 #define KONA_PT_STALE	UINT64_C(0x10)
 #define KONA_PT_ZERO	UINT64_C(0x20)
 #define KONA_PT_TOUCHED UINT64_C(0x40)
 #define KONA_PT_WAITED	UINT64_C(0x80)
 #define KONA_PT_FAR	UINT64_C(0x100)
+#define KONA_PT_DELTA	UINT64_C(0x1fffffff000)
 
 #define KONA_PT_LOW_PAYLOAD_BITS 23
 #define KONA_PT_MOST_PAYLOAD	 ((UINT32_C(1) << (KONA_PT_LOW_PAYLOAD_BITS + 3)) - 1)
@@ -77,7 +80,7 @@ static inline uint64_t kona_pt_frame_entry(uint64_t flags, uint32_t frame, uint6
 
 static inline enum kona_pt_state kona_pt_state(uint64_t entry)
 {
-	return (enum kona_pt_state)(entry & 0xf);
+	return (enum kona_pt_state)(entry & KONA_PT_STATE);
 }
 
 static inline uint32_t kona_pt_payload(uint64_t entry)
@@ -87,18 +90,18 @@ static inline uint32_t kona_pt_payload(uint64_t entry)
 
 static inline bool kona_pt_busy(uint64_t entry)
 {
-	return (entry & 0xc) == KONA_PT_FETCHING;
+	return entry & 8;
 }
 
 static inline bool kona_pt_resident(uint64_t entry)
 {
-	return entry & 8;
+	return entry & 1;
 }
 
-/* A framed page's entry, out of the guards' sight. */
-static inline uint64_t kona_pt_cooled(uint64_t entry)
+/* The entry in a state that guards do not hit: marks, flags and payload stay. */
+static inline uint64_t kona_pt_out_of_sight(uint64_t entry, enum kona_pt_state state)
 {
-	return (entry & ~UINT64_C(0xf)) | KONA_PT_COOLING;
+	return (entry & ~(KONA_PT_STATE | KONA_PT_DELTA)) | state;
 }
 
 /* The contents are in the page's frame: entry = FRAME or COOLING. */
@@ -126,8 +129,9 @@ void kona_pt_step(struct kona_pagetable *pt, uint64_t page, enum kona_pt_state b
 
 /* Takes a FRAME page, seen as `seen`, out of the guards' sight. False: it changed meanwhile. */
 KONA_MUST_CHECK bool kona_pt_cool(struct kona_pagetable *pt, uint64_t page, uint64_t seen);
-/* Brings a COOLING page back. False: it changed meanwhile. */
-KONA_MUST_CHECK bool kona_pt_recall(struct kona_pagetable *pt, uint64_t page, uint64_t seen);
+/* Brings a COOLING page back, as the FRAME entry. False: it changed meanwhile. */
+KONA_MUST_CHECK bool kona_pt_recall(struct kona_pagetable *pt, uint64_t page, uint64_t seen,
+				    uint64_t entry);
 
 /*
  * Owner: makes the page idle with exactly `entry` and wakes those in kona_pt_sleep(). True when the

@@ -140,7 +140,7 @@ static void bring(long page)
 	}
 	memcpy(frame_at(frame), store + page * PAGE, PAGE);
 	page_of_frame[frame] = page;
-	table[page] = (uint64_t)(frame_at(frame) - (vfmem + page * PAGE)) | KONA_GUARD_RESIDENT | 1;
+	table[page] = (uint64_t)(frame_at(frame) - (vfmem + page * PAGE)) | KONA_GUARD_RESIDENT;
 }
 
 #ifdef __clang__
@@ -191,7 +191,7 @@ static void put_back(unsigned frame)
 	memcpy(frame_at(frame), own, PAGE);
 	memset(dirty + frame * LINES, 1, LINES);
 	protect(own, PROT_NONE);
-	table[page] = (uint64_t)(frame_at(frame) - own) | KONA_GUARD_RESIDENT | 1;
+	table[page] = (uint64_t)(frame_at(frame) - own) | KONA_GUARD_RESIDENT;
 }
 
 static void on_fault(int number, siginfo_t *info, void *context)
