@@ -7,6 +7,7 @@ import dataclasses
 import os
 import random
 import re
+import signal
 import socket
 import subprocess
 import tempfile
@@ -29,6 +30,11 @@ def split_cpus():
     scheduler puts threads would else decide more than what is compared. Two sets, or None."""
     cpus = sorted(os.sched_getaffinity(0))
     return ({cpus[0]}, {cpus[1]}) if len(cpus) > 1 else (None, None)
+
+
+def cpu_ns(pid):
+    """Time of a processor that a process has taken, in all of its threads."""
+    return time.clock_gettime_ns(~pid << 3 | 2)  # CPUCLOCK_SCHED, of a process
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,15 +139,8 @@ class Redis:
     def throughput(self, seconds, windows, before_windows):
         """Operations per second in each of the windows, after a warm-up of the same length as one;
         before_windows() is called when it is over. And the operations of all windows."""
-        command = ["redis-benchmark", "-s", self.socket_path, "-c", str(CLIENTS), "-P",
-                   str(self.load_of.pipeline), "-n", "1000000000", "-r", str(self.keys), "-q"]
-        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL,
-                 "preexec_fn": on_cpus(self.load_cpus)}
         rates = []
-        get = ["GET", "key:__rand_int__"]
-        set_ = ["SET", "key:__rand_int__", self.load_of.new_value.decode()]
-        with Program(None, command + get, **quiet) as gets, \
-             Program(None, command + set_, **quiet) as sets:
+        with Generators(self):
             time.sleep(seconds)
             before_windows()
             first = last = self.served()
@@ -151,6 +150,42 @@ class Redis:
                 now, now_time = self.served(), time.monotonic()
                 rates.append((now - last) / (now_time - last_time))
                 last, last_time = now, now_time
-            if gets.process.poll() is not None or sets.process.poll() is not None:
-                raise Failure("redis-benchmark ended early")
         return rates, last - first
+
+
+class Generators:
+    """Two redis-benchmark, one GETs and one SETs random keys, which can be made to stand still."""
+
+    def __init__(self, redis):
+        load = redis.load_of
+        command = ["redis-benchmark", "-s", redis.socket_path, "-c", str(CLIENTS), "-P",
+                   str(load.pipeline), "-n", "1000000000", "-r", str(load.keys), "-q"]
+        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL,
+                 "preexec_fn": on_cpus(redis.load_cpus)}
+        self.programs = [Program(None, command + each, **quiet) for each in (
+            ["GET", "key:__rand_int__"],
+            ["SET", "key:__rand_int__", load.new_value.decode()])]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *ignored):
+        ended = any(each.process.poll() is not None for each in self.programs)
+        self.resume()
+        for each in self.programs:
+            each.__exit__()
+        if ended and not kind:
+            raise Failure("redis-benchmark ended early")
+
+    def pause(self):
+        self._signal(signal.SIGSTOP)
+
+    def resume(self):
+        self._signal(signal.SIGCONT)
+
+    def cpu_ns(self):
+        return sum(cpu_ns(each.process.pid) for each in self.programs)
+
+    def _signal(self, number):
+        for each in self.programs:
+            each.process.send_signal(number)
