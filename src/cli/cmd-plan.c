@@ -47,7 +47,7 @@ static const struct argp_option argp_options[] = {
 	{"models", OPTION_MODELS, "FILE", 0, "latency models: lines of `NAME KEY=NS ...'"},
 	{"output", OPTION_OUTPUT, "FILE", 0,
 	 "write the table there [standard error; with --from standard output]"},
-	{"json", OPTION_JSON, "FILE", 0, "write JSON (`-': standard output, no table)"},
+	{"json", OPTION_JSON, "FILE", 0, "write JSON (`-': standard output, for it alone)"},
 	{"html", OPTION_HTML, "FILE", 0, "write a page with plots"},
 	{0},
 };
@@ -119,8 +119,12 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 		o->run.program = state->argv + state->next;
 		break;
 	case ARGP_KEY_END:
-		if (!o->from == !o->run.program)
+		if (!o->from && !o->run.program)
 			argp_error(state, "give a program to run, or --from FILE");
+		if (o->from && o->run.program)
+			argp_error(state, "--from with a program to run: only one of them can be "
+					  "looked at");
+		o->run.aside = kona_sim_is_stdout(o->json);
 		break;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -148,7 +152,7 @@ static int report(const struct options *o, const struct kona_plan *plan)
 	FILE *stream;
 	int lost = 0, err;
 
-	if (o->output || !o->json || strcmp(o->json, "-") != 0) {
+	if (o->output || !kona_sim_is_stdout(o->json)) {
 		stream = kona_sim_output_open(o->output, o->run.program ? stderr : stdout);
 		if (!stream)
 			return 1;

@@ -79,7 +79,7 @@ static const struct argp_option argp_options[] = {
 	{"models", OPTION_MODELS, "FILE", 0, "latency models: lines of `NAME KEY=NS ...'"},
 	{"output", OPTION_OUTPUT, "FILE", 0,
 	 "write the table there [standard error; with --from standard output]"},
-	{"json", OPTION_JSON, "FILE", 0, "write JSON (`-': standard output, no table)"},
+	{"json", OPTION_JSON, "FILE", 0, "write JSON (`-': standard output, for it alone)"},
 	{"html", OPTION_HTML, "FILE", 0, "write a page with plots"},
 	{0},
 };
@@ -218,8 +218,13 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 		o->run.program = state->argv + state->next;
 		break;
 	case ARGP_KEY_END:
-		if (!!o->from + !!o->trace + !!o->run.program != 1)
+		if (!o->from && !o->trace && !o->run.program)
 			argp_error(state, "give a program to run, --from FILE or --trace FILE");
+		if (!!o->from + !!o->trace + !!o->run.program > 1)
+			argp_error(state, "%s with %s: only one of them can be simulated",
+				   o->from ? "--from" : "--trace",
+				   o->run.program ? "a program to run" : "--trace");
+		o->run.aside = kona_sim_is_stdout(o->json);
 		break;
 	default:
 		if (key < OPTION_L1 || key > OPTION_CHILDREN)
@@ -298,7 +303,7 @@ static int report(struct options *o, const struct kona_sim_result *result)
 	FILE *stream;
 	int lost = 0;
 
-	if (o->output || !o->json || strcmp(o->json, "-") != 0) {
+	if (o->output || !kona_sim_is_stdout(o->json)) {
 		/* Not where the program's own output goes. */
 		stream = kona_sim_output_open(o->output, o->run.program ? stderr : stdout);
 		if (!stream)

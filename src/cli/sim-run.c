@@ -104,6 +104,11 @@ void kona_sim_option_models(struct kona_models *models, const char *path, struct
 		argp_error(state, "%s: %s", path, strerror(-err));
 }
 
+bool kona_sim_is_stdout(const char *path)
+{
+	return path && !strcmp(path, "-");
+}
+
 FILE *kona_sim_output_open(const char *path, FILE *otherwise)
 {
 	FILE *stream = path ? fopen(path, "we") : otherwise;

@@ -6,6 +6,7 @@
 #ifndef KONA_CLI_SIM_RUN_H
 #define KONA_CLI_SIM_RUN_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "base/compiler.h"
@@ -27,6 +28,10 @@ KONA_MUST_CHECK int kona_sim_load(const char *path, struct kona_sim_result *ret_
 
 /* --models FILE: adds to the latency models; a bad file ends the program with argp's usage line. */
 void kona_sim_option_models(struct kona_models *models, const char *path, struct argp_state *state);
+
+/* Is this what a report is written to (NULL: it is not) standard output? Then it has it alone: no
+ * table goes there, and nothing that the program prints. */
+bool kona_sim_is_stdout(const char *path);
 
 /* Opens where the table goes: path, or without one `otherwise`. NULL: told why. */
 FILE *kona_sim_output_open(const char *path, FILE *otherwise);

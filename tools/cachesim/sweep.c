@@ -249,6 +249,8 @@ int kona_sweep_run(const struct kona_sweep_run *run, int *ret_status)
 	pid = fork();
 	if (pid < 0)
 		return -errno;
+	if (!pid && run->aside && dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
+		_exit(127);
 	if (!pid && linked)
 		exec_linked(run, result);
 	if (!pid)

@@ -39,6 +39,7 @@ KONA_MUST_CHECK int kona_sweep_stacks(const struct kona_sweep *sweep, char **ret
 struct kona_sweep_run {
 	const char *result;    /* path the tool writes */
 	bool follow;	       /* into the programs it execs */
+	bool aside;	       /* what the program prints goes to standard error */
 	size_t argument_count; /* of the tool */
 	const char *argument[KONA_SWEEP_ARGUMENTS_MAX];
 	char **program; /* NULL-terminated */
