@@ -13,6 +13,7 @@
 #include <errno.h>
 
 #include "base/atomic.h"
+#include "runtime/mutate.h"
 #include "runtime/os.h"
 #include "runtime/space.h"
 
@@ -77,6 +78,8 @@ uint32_t kona_cool_down(struct kona_space *space, uint64_t page, uint64_t seen)
 		return 0;
 	if (kona_pt_state(seen) == KONA_PT_FRAME && !kona_pt_cool(&space->pt, page, seen))
 		return 0;
+	if (!KONA_MUTATED(OLD_BARRIER))
+		kona_frame_cool(&space->frames, kona_pt_payload(seen), space->evict.barriers);
 	cooling->pages[(cooling->first + cooling->count++) % cooling->room] = (uint32_t)page;
 	return 1;
 }

@@ -138,8 +138,10 @@ static void discard_piece(struct kona_space *space, uint64_t first, uint64_t cou
 	if (!claimed)
 		return;
 	/* relaxed: set before the first page is framed */
-	if ((piece.framed || piece.mapped) && kona_load_relaxed(&space->guarded))
-		kona_hazard_collect(space, &space->evict.held);
+	if ((piece.framed || piece.mapped) && kona_load_relaxed(&space->guarded)) {
+		kona_hazard_barrier(space);
+		kona_hazard_collect(&space->evict.held);
+	}
 	drop_piece(space, &piece, piece.punch && far);
 	for (uint64_t i = 0; i < count; i++)
 		if (piece.claimed[i])

@@ -6,7 +6,8 @@
  *            Framed ones go to cool (cool.c), and those that cooled for long are victims; mapped
  *            ones are victims at once (VACATING), but one that came back within one turn is passed
  *            over once
- *   spare    pages that stand in a hazard slot stay (hazard.c)
+ *   spare    pages that stand in a hazard slot stay (hazard.c). One membarrier(2) serves all pages
+ *            that cooled before it: with plenty of frames, several batches
  *   take out mapped pages: UFFDIO_MOVE into the staging area unmaps and stops writers in one step
  *            (vacate.c). Framed ones need nothing: no guard sees them
  *   find     dirty lines: the guards' marks; where unguarded code may have written, the difference
@@ -159,6 +160,22 @@ static void put_back(struct kona_space *space, const struct kona_victim *victim)
 	kona_vacate_keep(space, victim->page, entry);
 }
 
+/* Some victim was in sight since the last barrier. */
+static bool wants_barrier(const struct kona_space *space)
+{
+	const struct kona_evict *evict = &space->evict;
+
+	for (uint32_t i = 0; i < evict->count; i++) {
+		const struct kona_victim *victim = &evict->victims[i];
+
+		if (!is_framed(victim) ||
+		    kona_frame_cooled(&space->frames, kona_pt_payload(victim->entry)) ==
+			    evict->barriers)
+			return true;
+	}
+	return false;
+}
+
 /* Drops victims that a guard may be using, in order, so that neighbours stay neighbours. */
 static void spare_held(struct kona_space *space)
 {
@@ -167,7 +184,11 @@ static void spare_held(struct kona_space *space)
 
 	if (!kona_load_relaxed(&space->guarded)) /* relaxed: set before the first page is framed */
 		return;
-	kona_hazard_collect(space, &evict->held);
+	if (wants_barrier(space)) {
+		kona_hazard_barrier(space);
+		evict->barriers++;
+	}
+	kona_hazard_collect(&evict->held);
 	for (uint32_t i = 0; i < evict->count; i++) {
 		struct kona_victim *victim = &evict->victims[i];
 

@@ -49,6 +49,7 @@ struct kona_evict {
 	bool kicked;		 /* Atomic, edge EV-1 */
 	pid_t tid;		 /* Immutable after init */
 	struct kona_cooling cooling;
+	uint32_t barriers;     /* made so far (hazard.h). Guarded by the write-back lock */
 	struct kona_held held; /* Guarded by the write-back lock */
 	uint32_t count;	       /* victims. Guarded by the write-back lock, like what follows */
 	struct kona_victim victims[KONA_EVICT_BATCH];

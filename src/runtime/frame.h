@@ -64,7 +64,8 @@ struct kona_frames {
 	uint32_t virgin;	   /* frames from here on were never taken. Atomic, edge FR-2 */
 	uint32_t *lent;		   /* frames of the overdraft that are not in use. The evictor's */
 	uint32_t lent_count;	   /* The evictor's */
-	uint32_t *next;		   /* frame + 1 below in the stack. Written by the frame's holder */
+	uint32_t *next;		   /* frame + 1 below in the stack. Written by the frame's holder;
+				    * of a frame in use: kona_frame_cooled() */
 	uint16_t *pins;		   /* Atomic, edge GU-1: by threads whose slot names the page */
 	uint32_t *owner; /* the page that holds it. Atomic, edge PT-1; written by the holder */
 	uint8_t *marks;	 /* Written by the page's owner */
@@ -131,6 +132,21 @@ uint64_t kona_frame_collect(struct kona_frames *frames, uint32_t frame);
 static inline bool kona_frame_pinned(const struct kona_frames *frames, uint32_t frame)
 {
 	return kona_load_acquire(&frames->pins[frame]); /* GU-1 */
+}
+
+/*
+ * How many barriers the evictor had made when the page in this frame cooled. Such a frame is on no
+ * stack, so this has the place of the link; a pop() that still reads it finds the stack changed.
+ * Under the write-back lock, without which no frame that holds a page becomes free.
+ */
+static inline void kona_frame_cool(struct kona_frames *frames, uint32_t frame, uint32_t barriers)
+{
+	kona_store_relaxed(&frames->next[frame], barriers); /* relaxed: read under the same lock */
+}
+
+static inline uint32_t kona_frame_cooled(const struct kona_frames *frames, uint32_t frame)
+{
+	return kona_load_relaxed(&frames->next[frame]); /* relaxed: written under the same lock */
 }
 
 static inline char *kona_frame_baseline(const struct kona_frames *frames, uint32_t frame)

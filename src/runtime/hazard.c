@@ -125,14 +125,20 @@ static void hold(struct kona_held *held, const uintptr_t *slots)
 	}
 }
 
-void kona_hazard_collect(struct kona_space *space, struct kona_held *held)
+void kona_hazard_barrier(struct kona_space *space)
 {
-	memset(held, 0, sizeof(*held));
 	pthread_mutex_lock(&registry.lock);
 	if (registry.threads && !KONA_MUTATED(NO_BARRIER)) {
 		barrier(); /* GU-1: pairs with the slot store of kona_guard_delta() */
 		kona_add_relaxed(&space->stats->system_calls, 1); /* relaxed: a figure */
 	}
+	pthread_mutex_unlock(&registry.lock);
+}
+
+void kona_hazard_collect(struct kona_held *held)
+{
+	memset(held, 0, sizeof(*held));
+	pthread_mutex_lock(&registry.lock);
 	for (const struct kona_hazard *thread = registry.threads; thread; thread = thread->next) {
 		for (int i = 0; i < KONA_HAZARD_DEPTH && KONA_MUTATED(SAVED_FIRST); i++)
 			hold(held, thread->saved[i]);

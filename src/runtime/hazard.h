@@ -6,13 +6,20 @@
  * until they are used again, also while the thread sleeps, so nobody may wait for one to clear.
  * Whoever wants to reuse a page's frame
  *
- *   1. takes the page out of the guards' sight (a busy entry),
- *   2. calls kona_hazard_collect(): one membarrier(2), which drains the store buffers of all
- *      threads, then a walk over all slots,
- *   3. leaves pages alone that kona_held() finds.
+ *   1. takes the page out of the guards' sight (COOLING, or a busy entry),
+ *   2. calls kona_hazard_barrier(): one membarrier(2), which drains the store buffers of all
+ *      threads,
+ *   3. claims the page, if it is only COOLING so far,
+ *   4. calls kona_hazard_collect(), a walk over all slots, and leaves pages alone that kona_held()
+ *      finds.
  *
  * A guard that published its slot before the barrier is seen; one that did so after it loads the
- * entry after step 1, and misses. (Edge GU-1.)
+ * entry after step 1, and misses. (Edge GU-1.) So one barrier serves all pages that cooled before
+ * it, however much later they are claimed. A page that came back meanwhile, and cools again, needs
+ * another.
+ *
+ * Stores of a guard that used the page, and published another since, are seen, too: on x86 they
+ * become visible in order, before the slot in which the page no longer stands.
  *
  * Signals. A handler runs guards, too, on the interrupted thread's slots: they are saved first, and
  * put back behind it. The walk looks at the slots before the saved ones, so that a page which goes
@@ -68,8 +75,10 @@ void kona_hazard_leave(void);
 /* In a forked child: forgets all threads; to this one all memory is ordinary. */
 void kona_hazard_forked(void);
 
-/* Steps 2 and 3 above. The caller holds the write-back lock. */
-void kona_hazard_collect(struct kona_space *space, struct kona_held *held);
+/* Step 2 above. */
+void kona_hazard_barrier(struct kona_space *space);
+/* Step 4. The caller holds the write-back lock. */
+void kona_hazard_collect(struct kona_held *held);
 
 /* This thread's record; NULL: it does not see VFMem. */
 struct kona_hazard *kona_hazard_self(void);

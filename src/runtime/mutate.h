@@ -17,6 +17,7 @@ enum kona_mutation {
 	KONA_MUTATION_NO_MARK,
 	KONA_MUTATION_SIGNAL_IN_MISS,
 	KONA_MUTATION_NO_BARRIER,
+	KONA_MUTATION_OLD_BARRIER,
 	KONA_MUTATION_NO_SCAN,
 	KONA_MUTATION_NO_SCAN_INPLACE,
 	KONA_MUTATION_NO_SAVED,
@@ -32,11 +33,11 @@ enum kona_mutation {
 	KONA_MUTATION_SETTLE_FIRST,
 };
 
-#define KONA_MUTATION_NAMES                                                                    \
-	"NONE", "LOAD_FIRST", "NO_MARK", "SIGNAL_IN_MISS", "NO_BARRIER", "NO_SCAN",            \
-		"NO_SCAN_INPLACE", "NO_SAVED", "SAVED_FIRST", "NO_RESTORE",                    \
-		"DEPTH_BEFORE_RESTORE", "GATHER_BEFORE_BARRIER", "HASH_AGAIN",                 \
-		"MARKS_CLEARED_LATE", "DISCARD_NO_SCAN", "DISCARD_CLEARS_MARKS", "LAND_BLIND", \
+#define KONA_MUTATION_NAMES                                                                        \
+	"NONE", "LOAD_FIRST", "NO_MARK", "SIGNAL_IN_MISS", "NO_BARRIER", "OLD_BARRIER", "NO_SCAN", \
+		"NO_SCAN_INPLACE", "NO_SAVED", "SAVED_FIRST", "NO_RESTORE",                        \
+		"DEPTH_BEFORE_RESTORE", "GATHER_BEFORE_BARRIER", "HASH_AGAIN",                     \
+		"MARKS_CLEARED_LATE", "DISCARD_NO_SCAN", "DISCARD_CLEARS_MARKS", "LAND_BLIND",     \
 		"SETTLE_FIRST"
 
 #ifdef KONA_MUTATE

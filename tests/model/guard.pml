@@ -4,7 +4,8 @@
  *
  *   guards    publish a slot, look at the entry, mark, store; a miss fetches, recalls or waits
  *   raw       code without guards: touches the page's own address, may fault
- *   evictor   FRAME -> COOLING -> FLUSHING, barrier, scan, gather, write back, settle, free
+ *   evictor   FRAME -> COOLING, barrier (of this page's eviction, or earlier, of another's),
+ *             -> FLUSHING, scan, gather, write back, settle, free
  *   faults    the fault handler: a page lives in its frame or at its own address; whoever touches
  *             it brings it there
  *   memory    x86-TSO: each guard thread's stores (slot, mark, data) pass through a FIFO buffer.
@@ -76,6 +77,7 @@ bit stale[PAGES];     /* the page began as zeros: what the memory node has is of
 bit lock;             /* the write-back lock: evictor or discard */
 bit truth[PAGES];     /* ghost: what the program stored last */
 byte slot[GUARDS];
+bit fenced[PAGES];    /* COOLING: there was a barrier since it cooled */
 byte wanting;         /* threads that wait for a frame */
 #ifdef ROUNDS
 byte rounds = ROUNDS;
@@ -549,7 +551,10 @@ inline evict(p)
 	gather(p, f);
 #endif
 #ifndef M_NO_BARRIER
-	membarrier();
+	if
+	:: inplace || !fenced[p] -> membarrier()
+	:: else
+	fi;
 #endif
 #ifdef M_NO_SCAN
 	found = 0;
@@ -623,7 +628,14 @@ end:
 #endif
 		choose(p) }
 		if
+#ifdef M_OLD_BARRIER
 		:: d_step { state[p] == FRAME -> state[p] = COOLING }
+#else
+		:: d_step { state[p] == FRAME -> state[p] = COOLING; fenced[p] = 0 }
+#endif
+#ifndef M_NO_BARRIER
+		:: state[p] == COOLING && !fenced[p] -> membarrier(); fenced[p] = 1
+#endif
 		:: d_step { !lock && (state[p] == COOLING || state[p] == INPLACE) ->
 			lock = 1;
 			inplace = (state[p] == INPLACE);
@@ -631,7 +643,7 @@ end:
 			at = (inplace -> home(p) : f);
 			state[p] = (inplace -> VACATING : FLUSHING) }
 			evict(p);
-			lock = 0
+			d_step { lock = 0; fenced[p] = 0 }
 		:: else
 		fi;
 		atomic { p = 0; f = 0; at = 0; found = 0; inplace = 0; content = 0; send = 0 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Guarded and unguarded code at random, in many threads, on an engine with very few frames.
+ * Guarded and unguarded code at random, in many threads, on an engine with very few frames; and
+ * guarded code alone on one with so many that pages cool for some batches, and one barrier serves
+ * these.
  *
  * Each thread owns some words of every line, and its signal handler others; it remembers what it
  * wrote and checks it at each access and at the end. All words carry the number of their page, so
@@ -45,12 +47,8 @@
 enum {
 	SLAB_BYTES = 4 << 20,
 	SPACE_BYTES = 64 << 20,
-	LOCAL_BYTES = 3 << 20, /* some 650 frames */
-	SHARED_PAGES = 1500,
 	OWN_PAGES = 128, /* of each thread */
 	THREADS = 4,
-	PAGES = SHARED_PAGES + THREADS * OWN_PAGES,
-	LINES = SHARED_PAGES * KONA_PAGE_LINES,
 	LINE_WORDS = KONA_LINE_BYTES / sizeof(uint64_t),
 	PAGE_WORDS = KONA_PAGE_BYTES / sizeof(uint64_t),
 	HELD_SLOT = 2,
@@ -59,6 +57,39 @@ enum {
 	INCONCLUSIVE = 3,      /* status of a run that tried too little */
 	DEADLINE_SECONDS = 60, /* beyond --seconds: then threads wait for ever */
 };
+
+struct kind {
+	enum kona_dirty_mode mode;
+	struct kona_transport *store;
+	uint64_t shared_pages;
+	uint64_t local_bytes;
+	bool guarded; /* there is no other code */
+};
+
+static struct kona_transport shm, delayed; /* the second one: shm with flights */
+
+static const struct kind kinds[] = {
+	/* some 650 frames; both ways of finding what unguarded code wrote */
+	{KONA_DIRTY_LINES, &shm, 1500, 3 << 20, false},
+	{KONA_DIRTY_STORE, &shm, 1500, 3 << 20, false},
+	{KONA_DIRTY_LINES, &delayed, 1500, 3 << 20, false},
+	/* some 2800 */
+	{KONA_DIRTY_STORE, &shm, 6000, 11 << 20, true},
+};
+/* A page is claimed soon after it cooled, and no unguarded code makes a barrier needed. */
+static const struct kind few_guarded = {KONA_DIRTY_STORE, &shm, 1500, 3 << 20, true};
+
+static struct kind kind; /* Immutable once there are two threads */
+
+static uint64_t all_pages(void)
+{
+	return kind.shared_pages + THREADS * OWN_PAGES;
+}
+
+static uint64_t all_lines(void)
+{
+	return kind.shared_pages * KONA_PAGE_LINES;
+}
 
 enum role { PROGRAM, HANDLER, NESTED, ROLES };
 
@@ -86,7 +117,6 @@ struct worker {
 enum kona_mutation kona_mutation_now;
 #endif
 
-static struct kona_transport shm, delayed; /* the second one: shm with flights */
 static struct kona_stats stats;
 static struct kona_space space;
 static uint64_t *data;
@@ -260,7 +290,7 @@ static uint64_t draw_line(uint64_t *random)
 {
 	uint64_t draw = next_random(random);
 
-	return draw >> 20 & 3 ? draw % LINES : draw % (8 * KONA_PAGE_LINES);
+	return draw >> 20 & 3 ? draw % all_lines() : draw % (8 * KONA_PAGE_LINES);
 }
 
 static void access_shared(struct worker *worker, enum role role)
@@ -269,7 +299,7 @@ static void access_shared(struct worker *worker, enum role role)
 	uint64_t draw = next_random(random);
 	uint64_t *word = word_of(line, worker->number, role);
 	uint64_t *model = &worker->model[role][line];
-	bool unguarded = draw % 256 == 0;
+	bool unguarded = !kind.guarded && draw % 256 == 0;
 
 	check(word, unguarded ? *word : *reading(word, 0, random), *model);
 	if (draw >> 8 & 1)
@@ -290,7 +320,8 @@ static void hold(struct worker *worker)
 		uint64_t *word = word_of(worker->held_line, worker->number, PROGRAM);
 
 		worker->model[PROGRAM][worker->held_line] = tagged(word, ++worker->count);
-		if (next_random(random) % 8 == 0) /* and it is at its own address now */
+		/* and it is at its own address now */
+		if (!kind.guarded && next_random(random) % 8 == 0)
 			check_page(word, *word);
 		*worker->held = worker->model[PROGRAM][worker->held_line];
 		if (next_random(random) % 4)
@@ -305,7 +336,7 @@ static void hold(struct worker *worker)
 static void peep(struct worker *worker, enum role role, unsigned slot)
 {
 	uint64_t *random = &worker->random[role];
-	const uint64_t *word = data + next_random(random) % (PAGES * PAGE_WORDS);
+	const uint64_t *word = data + next_random(random) % (all_pages() * PAGE_WORDS);
 
 	check_page(word, *reading(word, slot, random));
 }
@@ -319,13 +350,13 @@ static void stare(struct worker *worker)
 		check_page(worker->watched, kona_load_relaxed(worker->watched_local));
 	if (worker->watched_local && next_random(random) % 8)
 		return;
-	worker->watched = data + next_random(random) % (PAGES * PAGE_WORDS);
+	worker->watched = data + next_random(random) % (all_pages() * PAGE_WORDS);
 	worker->watched_local = reading(worker->watched, WATCH_SLOT, random);
 }
 
 static uint64_t *own_words(const struct worker *worker)
 {
-	return data + (SHARED_PAGES + worker->number * OWN_PAGES) * PAGE_WORDS;
+	return data + (kind.shared_pages + worker->number * OWN_PAGES) * PAGE_WORDS;
 }
 
 static void move_range(struct worker *worker, bool unguarded)
@@ -414,7 +445,7 @@ static void fly(struct worker *worker)
 	uint64_t draw = next_random(&worker->random[PROGRAM]);
 
 	kona_hazard_begin_miss(kona_hazard_self());
-	kona_fetch_ahead(&space, draw % (SHARED_PAGES - 16), 1 + (draw >> 20) % 16);
+	kona_fetch_ahead(&space, draw % (kind.shared_pages - 16), 1 + (draw >> 20) % 16);
 	kona_hazard_end_miss(kona_hazard_self());
 }
 
@@ -442,7 +473,7 @@ static void *work(void *argument)
 		else if (draw < 240)
 			stare(worker);
 		else if (draw < 248)
-			move_range(worker, draw == 240);
+			move_range(worker, !kind.guarded && draw == 240);
 		else if (draw < 254)
 			fly(worker);
 		else if (draw == 254)
@@ -452,7 +483,7 @@ static void *work(void *argument)
 	}
 	drain_slots(self);
 	self = NULL;
-	for (uint64_t line = 0; line < LINES; line++)
+	for (uint64_t line = 0; line < all_lines(); line++)
 		for (enum role role = PROGRAM; role < NESTED; role++) {
 			const uint64_t *word = word_of(line, worker->number, role);
 
@@ -480,14 +511,14 @@ static int grow(void *context, uint64_t first, uint64_t count, bool patient)
 	return 0;
 }
 
-static void make_space(enum kona_dirty_mode mode, struct kona_transport *store)
+static void make_space(void)
 {
 	struct kona_space_options options = {
 		.size_bytes = SPACE_BYTES,
 		.slab_bytes = SLAB_BYTES,
-		.local_bytes = LOCAL_BYTES,
-		.dirty_mode = mode,
-		.store = store,
+		.local_bytes = kind.local_bytes,
+		.dirty_mode = kind.mode,
+		.store = kind.store,
 		.stats = &stats,
 		.grower = {grow, NULL, 4},
 	};
@@ -498,7 +529,7 @@ static void make_space(enum kona_dirty_mode mode, struct kona_transport *store)
 		found("no space: %s", strerror(errno));
 	kona_transport_delay_init(&delayed, &shm, 3000, UINT64_C(10000000000));
 	kona_guard_attach(&space);
-	data = kona_region_alloc(&space, PAGES, 1, PROT_READ | PROT_WRITE);
+	data = kona_region_alloc(&space, all_pages(), 1, PROT_READ | PROT_WRITE);
 	if (!data)
 		found("no memory");
 }
@@ -518,7 +549,7 @@ static void start(uint64_t seed)
 			worker->random[role] = (seed * THREADS + i) * ROLES + role + 1;
 			for (int k = 0; k < 20; k++)
 				next_random(&worker->random[role]);
-			worker->model[role] = calloc(LINES, sizeof(uint64_t));
+			worker->model[role] = calloc(all_lines(), sizeof(uint64_t));
 			if (!worker->model[role] || !worker->own)
 				found("no memory");
 		}
@@ -536,8 +567,8 @@ static void gather_in_place(void)
 	pthread_mutex_lock(&space.region.lock);
 	kona_space_lock(&space, &signals);
 	kona_fault_round_trip(&space);
-	kona_inplace_enter_range(&space, 0, PAGES);
-	for (uint64_t page = 0; page < PAGES; page++)
+	kona_inplace_enter_range(&space, 0, all_pages());
+	for (uint64_t page = 0; page < all_pages(); page++)
 		if (kona_pt_framed(kona_pt_load(&space.pt, page)))
 			found("page %" PRIu64 " is in a frame behind the gate", page);
 	kona_space_unlock(&space, &signals);
@@ -545,14 +576,22 @@ static void gather_in_place(void)
 	kona_hazard_open_gate();
 }
 
+/* A batch evicts KONA_EVICT_BATCH pages at most. */
+static bool tried_enough(void)
+{
+	if (kind.guarded)
+		return space.evict.barriers < stats.evicted_pages / KONA_EVICT_BATCH;
+	return stats.held_pages && stats.moved_in_place && stats.moved_to_frame &&
+	       (kind.store != &delayed || space.flights.slots[1].begun_ns);
+}
+
 /* One run, in a process of its own. */
-static void run(uint64_t seed, unsigned seconds, enum kona_dirty_mode mode,
-		struct kona_transport *store)
+static void run(uint64_t seed, unsigned seconds)
 {
 	uint64_t random = seed + 1, end_ns;
 
 	alarm(seconds + (mutation == KONA_MUTATION_SIGNAL_IN_MISS ? 3 : DEADLINE_SECONDS));
-	make_space(mode, store);
+	make_space();
 	start(seed);
 	end_ns = kona_now_ns() + seconds * UINT64_C(1000000000);
 	while (kona_now_ns() < end_ns) {
@@ -560,29 +599,28 @@ static void run(uint64_t seed, unsigned seconds, enum kona_dirty_mode mode,
 
 		pthread_kill(worker->thread, random & 1 ? SIGUSR1 : SIGUSR2);
 		usleep(random >> 20 & 127);
-		if (next_random(&random) % 256 == 0)
+		if (!kind.guarded && next_random(&random) % 256 == 0)
 			gather_in_place();
 	}
 	kona_store_relaxed(&over, 1); /* relaxed: see work() */
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(workers[i].thread, NULL);
 	printf("%" PRIu64 " misses, %" PRIu64 " pages evicted, %" PRIu64 " held, %" PRIu64
-	       " moved in place, %" PRIu64 " back, %" PRIu64 " discarded\n",
+	       " moved in place, %" PRIu64 " back, %" PRIu64 " discarded, %" PRIu32 " barriers\n",
 	       stats.guard_misses, stats.evicted_pages, stats.held_pages, stats.moved_in_place,
-	       stats.moved_to_frame, stats.discarded_pages);
-	if (!stats.held_pages || !stats.moved_in_place || !stats.moved_to_frame ||
-	    (store == &delayed && !space.flights.slots[1].begun_ns))
+	       stats.moved_to_frame, stats.discarded_pages, space.evict.barriers);
+	if (!tried_enough())
 		exit(INCONCLUSIVE);
 }
 
-static int run_apart(uint64_t seed, unsigned seconds, enum kona_dirty_mode mode,
-		     struct kona_transport *store)
+static int run_apart(uint64_t seed, unsigned seconds, const struct kind *which)
 {
 	int status;
 	pid_t child = fork();
 
 	if (!child) {
-		run(seed, seconds, mode, store);
+		kind = *which;
+		run(seed, seconds);
 		exit(0);
 	}
 	if (child < 0 || waitpid(child, &status, 0) != child)
@@ -593,6 +631,14 @@ static int run_apart(uint64_t seed, unsigned seconds, enum kona_dirty_mode mode,
 }
 
 static const char *const names[] = {KONA_MUTATION_NAMES};
+
+/* Where it is found soonest. */
+static const struct kind *kind_for_mutation(void)
+{
+	if (mutation == KONA_MUTATION_OLD_BARRIER)
+		return &few_guarded;
+	return mutation >= KONA_MUTATION_LAND_BLIND ? &kinds[2] : &kinds[0];
+}
 
 static enum kona_mutation find_mutation(const char *name)
 {
@@ -623,17 +669,18 @@ int main(int count, char **arguments)
 	fflush(stdout);
 #ifdef KONA_MUTATE
 	kona_mutation_now = mutation;
-	is_lazy = mutation == KONA_MUTATION_NONE || mutation == KONA_MUTATION_NO_BARRIER;
+	is_lazy = mutation == KONA_MUTATION_NONE || mutation == KONA_MUTATION_NO_BARRIER ||
+		  mutation == KONA_MUTATION_OLD_BARRIER;
 #else
 	if (mutation)
 		found("this build makes no mistakes");
 #endif
-	if (!mutation) /* both ways of finding what unguarded code wrote */
-		return run_apart(seed, (seconds + 2) / 3, KONA_DIRTY_LINES, &shm) ||
-		       run_apart(seed, (seconds + 2) / 3, KONA_DIRTY_STORE, &shm) ||
-		       run_apart(seed, (seconds + 2) / 3, KONA_DIRTY_LINES, &delayed);
-	status = run_apart(seed, seconds, KONA_DIRTY_LINES,
-			   mutation >= KONA_MUTATION_LAND_BLIND ? &delayed : &shm);
+	for (size_t i = 0; i < KONA_ARRAY_LEN(kinds) && !mutation; i++)
+		if (run_apart(seed, (seconds + 3) / 4, &kinds[i]))
+			return 1;
+	if (!mutation)
+		return 0;
+	status = run_apart(seed, seconds, kind_for_mutation());
 	printf("%s: %s\n", names[mutation], status ? "caught" : "NOT caught");
 	return status ? 0 : 1;
 }
