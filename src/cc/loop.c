@@ -79,6 +79,10 @@ static int is_harmless_call(LLVMValueRef call)
 					    "llvm.cttz.",
 					    "llvm.fshl.",
 					    "llvm.fshr.",
+					    "llvm.uadd.sat.",
+					    "llvm.usub.sat.",
+					    "llvm.sadd.sat.",
+					    "llvm.ssub.sat.",
 					    "llvm.experimental.noalias"};
 	LLVMValueRef callee = LLVMGetCalledValue(call);
 	size_t length;
