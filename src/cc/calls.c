@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cc/opt.h"
+#include "cc/shape.h"
 
 /* Has a version of ours: kona_cc_NAME. */
 static const char *const library[] = {
@@ -44,7 +44,7 @@ static int is_intrinsic(LLVMValueRef call, const char *name)
 	return id && id == LLVMLookupIntrinsicID(name, strlen(name));
 }
 
-static uint64_t align_of_argument(LLVMValueRef call, unsigned argument)
+uint64_t kona_opt_align_of_argument(LLVMValueRef call, unsigned argument)
 {
 	unsigned kind = LLVMGetEnumAttributeKindForName("align", 5);
 	LLVMAttributeRef align = LLVMGetCallSiteEnumAttribute(call, argument + 1, kind);
@@ -58,7 +58,7 @@ static void guard_argument(struct kona_opt_function *f, LLVMValueRef call, unsig
 	struct kona_opt_access access = {.instruction = call,
 					 .operand = argument,
 					 .bytes = bytes,
-					 .align_bytes = align_of_argument(call, argument),
+					 .align_bytes = kona_opt_align_of_argument(call, argument),
 					 .stores = stores};
 
 	if (!kona_opt_is_local(f->opt, LLVMGetOperand(call, argument)))
@@ -169,6 +169,16 @@ static const char *memory_intrinsic(LLVMValueRef call)
 	if (is_intrinsic(call, "llvm.memmove"))
 		return "kona_cc_memmove";
 	return is_intrinsic(call, "llvm.memset") ? "kona_cc_memset" : NULL;
+}
+
+int kona_opt_copies_memory(LLVMValueRef instruction)
+{
+	const char *name =
+		LLVMIsACallInst(instruction) && LLVMIsAFunction(LLVMGetCalledValue(instruction))
+			? memory_intrinsic(instruction)
+			: NULL;
+
+	return name && strcmp(name, "kona_cc_memset");
 }
 
 int kona_opt_becomes_call(struct kona_opt *opt, LLVMValueRef instruction)

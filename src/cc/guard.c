@@ -12,6 +12,7 @@
  */
 #include <string.h>
 
+#include "cc/shape.h"
 #include "cc/twin.h"
 #include "cc/window.h"
 
@@ -212,7 +213,7 @@ static void read_view(struct kona_opt_function *f)
 		LLVMBuildStore(opt->builder, kona_opt_call(opt, KONA_OPT_TABLE, NULL, 0), f->table);
 }
 
-static LLVMValueRef first_after_phis(LLVMBasicBlockRef block)
+LLVMValueRef kona_opt_first_after_phis(LLVMBasicBlockRef block)
 {
 	LLVMValueRef i = LLVMGetFirstInstruction(block);
 
@@ -241,9 +242,11 @@ static void read_view_after_calls(struct kona_opt_function *f, LLVMBasicBlockRef
 		if (!calls_out(i))
 			continue;
 		if (LLVMIsAInvokeInst(i)) {
-			kona_opt_build_before(f->opt, first_after_phis(LLVMGetNormalDest(i)));
+			kona_opt_build_before(f->opt,
+					      kona_opt_first_after_phis(LLVMGetNormalDest(i)));
 			read_view(f);
-			kona_opt_build_before(f->opt, first_after_phis(LLVMGetUnwindDest(i)));
+			kona_opt_build_before(f->opt,
+					      kona_opt_first_after_phis(LLVMGetUnwindDest(i)));
 			read_view(f);
 		} else if (!returns_next(i)) {
 			kona_opt_build_before(f->opt, next);
@@ -316,6 +319,7 @@ void kona_opt_guard_function(struct kona_opt *opt, LLVMValueRef function)
 	if (!f.bounce_bytes)
 		return;
 	twin = kona_opt_twin_make(opt, function);
+	kona_opt_shape(opt, function);
 	open_function(&f);
 	kona_opt_chunk_loops(&f);
 	kona_opt_cfg_make(&cfg, function);

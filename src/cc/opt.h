@@ -172,9 +172,6 @@ static inline int64_t kona_opt_mask(const struct kona_opt_access *access)
 	return (int64_t)whole - 1;
 }
 
-/* guard.c: a call after which no translation is good. */
-int kona_opt_ends_translations(LLVMValueRef instruction);
-
 /* opt.c: links the functions of a file into the module, and finds them by their names. */
 void kona_opt_link(struct kona_opt *opt, const char *path, const char *const *names, int count,
 		   LLVMValueRef *ret_functions);

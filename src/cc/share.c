@@ -7,6 +7,7 @@
  * A shared translation owns a slot, from the guard that made it to the next use of the slot; no
  * call lies between (guard.c forgets all at a call, and where paths meet).
  */
+#include "cc/shape.h"
 #include "cc/window.h"
 
 enum {

@@ -12,6 +12,8 @@
 
 #include <string.h>
 
+#include "cc/shape.h"
+
 enum {
 	LONGEST_STEP = 256,
 	MOST_VALUES = 48,   /* that a stream's pointer is made of */

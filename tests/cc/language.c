@@ -698,6 +698,38 @@ static void hands(void)
 	printf("%u %u %zu %u %u\n", sum(numbers, MUCH), sum(out, length), length, calls, most);
 }
 
+/* Neighbours whose common place is computed, and copies as long as a register. */
+static APART unsigned turn(struct node *nodes, const unsigned *order, int count)
+{
+	unsigned s = 0;
+
+	for (int i = 0; i < count; i++) {
+		struct node *n = &nodes[order[i]];
+
+		n->key += n->small;
+		n->small ^= n->name[3];
+		memcpy(n->name, nodes[order[count - 1 - i]].name + 1, 16);
+		n->weight += nodes[order[i] ^ 1].key;
+		s = s * 31 + (unsigned)n->key;
+	}
+	return s;
+}
+
+static void neighbours(void)
+{
+	int count = MUCH / 100;
+	struct node *nodes = far_bytes((size_t)count * sizeof(*nodes));
+	unsigned *order = far_bytes((size_t)count * sizeof(*order));
+
+	for (int i = 0; i < count; i++) {
+		order[i] = (unsigned)i * 7919u % (unsigned)(count & ~1);
+		nodes[i].weight = i;
+		nodes[i].key = i * 3;
+	}
+	printf("%u\n", turn(nodes, order, count));
+	printf("%u\n", sum(nodes, (size_t)count * sizeof(*nodes)));
+}
+
 static const struct {
 	const char *name;
 	void (*run)(void);
@@ -726,6 +758,7 @@ static const struct {
 	{"bitfields", bitfields},
 	{"branches", branches},
 	{"hands", hands},
+	{"neighbours", neighbours},
 };
 
 int main(int argc, char **argv)
