@@ -89,7 +89,9 @@ void kona_opt_guard_access(struct kona_opt_function *f, const struct kona_opt_ac
 	kona_opt_build_before(opt, access->instruction);
 	address = byte_pointer(opt, LLVMGetOperand(access->instruction, access->operand));
 	place = kona_opt_translate(f, access, address, once);
-	if (kona_opt_is_contained(access)) {
+	if (place.pinned) {
+		replace(opt, access, place.local);
+	} else if (kona_opt_is_contained(access)) {
 		if (access->stores && !place.marked)
 			kona_opt_call(opt, KONA_OPT_MARK,
 				      (LLVMValueRef[]){place.local, place.delta,
@@ -201,6 +203,8 @@ static void visit_block(struct kona_opt_function *f, LLVMBasicBlockRef block)
 		if (ends)
 			f->now = (struct kona_opt_state){0};
 	}
+	for (size_t taken = kona_map_get(&f->taken_behind, block, 0); taken; taken--)
+		f->now.slots[KONA_CC_SLOTS_SHARED - taken] = (struct kona_opt_known){0};
 }
 
 /* Reads the view at the builder's place. */

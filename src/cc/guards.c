@@ -240,6 +240,25 @@ GUARD char *kona_cc_g_window(char *p, uintptr_t *start, uintptr_t *d, unsigned s
 }
 
 /*
+ * The distance of an object of `bytes` bytes, for as long as `slot` is not used again; marks what
+ * will be stored of it. One that lies in two pages is not translated: it goes by the fault path.
+ */
+GUARD uintptr_t kona_cc_g_pin(char *p, uintptr_t bias, const uint64_t *table, int lazy,
+			      unsigned slot, long bytes, long store, long store_bytes)
+{
+	uintptr_t place = (uintptr_t)p + bias, d;
+
+	if (ORDINARY(place) || RARELY(((uintptr_t)p & PAGE_MASK) > 4096 - (uintptr_t)bytes))
+		return 0;
+	d = far_distance(p, place, lazy ? kona_guard_self.table : table,
+			 KONA_CC_ACCESS(slot, bytes, 0), 0) -
+	    ONE;
+	if (store_bytes)
+		kona_cc_g_mark_span(p + d + store, d, store_bytes);
+	return d;
+}
+
+/*
  * How many of `count` steps of a loop, with accesses of `bytes` at p, which moves by `step`, stay
  * in the page of p; 0: the first one leaves it halfway. Ordinary memory has no such bounds.
  */

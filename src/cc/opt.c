@@ -27,6 +27,7 @@ static const char *const guard_names[KONA_OPT_GUARDS] = {
 	[KONA_OPT_TRANSLATE] = "kona_cc_g_translate",
 	[KONA_OPT_AGAIN] = "kona_cc_g_again",
 	[KONA_OPT_WINDOW] = "kona_cc_g_window",
+	[KONA_OPT_PIN] = "kona_cc_g_pin",
 	[KONA_OPT_MARK] = "kona_cc_g_mark",
 	[KONA_OPT_MARK_SPAN] = "kona_cc_g_mark_span",
 	[KONA_OPT_LOAD_SPAN] = "kona_cc_g_load_span",

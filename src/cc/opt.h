@@ -26,6 +26,7 @@ enum kona_opt_guard {
 	KONA_OPT_TRANSLATE,
 	KONA_OPT_AGAIN,
 	KONA_OPT_WINDOW,
+	KONA_OPT_PIN,
 	KONA_OPT_MARK,
 	KONA_OPT_MARK_SPAN,
 	KONA_OPT_LOAD_SPAN,
@@ -65,6 +66,7 @@ struct kona_opt_place {
 	LLVMValueRef delta;
 	int marked; /* the access need not mark it */
 	int entire; /* it is good for all bytes of the access, or is the bounce buffer */
+	int pinned; /* it is good for all bytes, and no bounce buffer */
 };
 
 /* What is known at a point of the function: one entry for each shared slot. */
@@ -76,17 +78,18 @@ struct kona_opt_state {
 struct kona_opt_function {
 	struct kona_opt *opt;
 	LLVMValueRef function;
-	LLVMValueRef bias;	   /* variable: of the view */
-	LLVMValueRef table;	   /* the same; NULL: is loaded where it is needed */
-	LLVMValueRef distance;	   /* variable: the second result of a guard */
-	LLVMValueRef bounce[2];	   /* arrays of bytes: of loads, of stores */
-	uint64_t bounce_bytes;	   /* room for the largest access of the function */
-	struct kona_opt_state now; /* at the instruction that is being visited */
-	unsigned first_slot;	   /* of those that may be shared there */
-	unsigned last_slot;	   /* the one behind them */
-	struct kona_map reserved;  /* of a block: how many slots its loop owns, from the first */
-	struct kona_map unshared;  /* of a block: how many slots belong to windows, the last */
-	struct kona_map window_of; /* of an instruction: its window */
+	LLVMValueRef bias;	      /* variable: of the view */
+	LLVMValueRef table;	      /* the same; NULL: is loaded where it is needed */
+	LLVMValueRef distance;	      /* variable: the second result of a guard */
+	LLVMValueRef bounce[2];	      /* arrays of bytes: of loads, of stores */
+	uint64_t bounce_bytes;	      /* room for the largest access of the function */
+	struct kona_opt_state now;    /* at the instruction that is being visited */
+	unsigned first_slot;	      /* of those that may be shared there */
+	unsigned last_slot;	      /* the one behind them */
+	struct kona_map reserved;     /* of a block: how many slots its loop owns, from the first */
+	struct kona_map unshared;     /* of a block: how many slots belong to windows, the last */
+	struct kona_map taken_behind; /* the same of the loops that are entered behind a block */
+	struct kona_map window_of;    /* of an instruction: its window */
 	struct kona_opt_window *windows; /* all. Owned */
 	struct kona_map done;		 /* instructions that chunk.c has translated */
 	struct kona_map seen_loops;	 /* their headers */

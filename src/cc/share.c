@@ -198,6 +198,35 @@ static struct kona_opt_place translate_by_window(struct kona_opt_function *f,
 	return place;
 }
 
+void kona_opt_pin(struct kona_opt_function *f, const struct kona_opt_window *window)
+{
+	struct kona_opt *opt = f->opt;
+	LLVMValueRef low = kona_opt_number(opt, window->low), args[8];
+
+	args[0] = LLVMBuildBitCast(opt->builder, window->object, opt->byte_pointer, "");
+	args[0] = LLVMBuildGEP2(opt->builder, LLVMInt8TypeInContext(opt->context), args[0], &low, 1,
+				"");
+	args[1] = view(f, f->bias);
+	args[2] = view_table(f);
+	args[3] = number32(opt, !f->table);
+	args[4] = number32(opt, window->slot);
+	args[5] = kona_opt_number(opt, window->high - window->low);
+	args[6] = kona_opt_number(opt, window->store_low - window->low);
+	args[7] = kona_opt_number(opt, window->store_high - window->store_low);
+	LLVMBuildStore(opt->builder, kona_opt_call(opt, KONA_OPT_PIN, args, 8), window->distance);
+}
+
+static struct kona_opt_place place_in_pinned(struct kona_opt_function *f, LLVMValueRef address,
+					     const struct kona_opt_window *window)
+{
+	struct kona_opt_place place = {
+		.delta = view(f, window->distance), .marked = 1, .pinned = 1};
+
+	place.local = LLVMBuildGEP2(f->opt->builder, LLVMInt8TypeInContext(f->opt->context),
+				    address, &place.delta, 1, "");
+	return place;
+}
+
 struct kona_opt_place kona_opt_translate(struct kona_opt_function *f,
 					 const struct kona_opt_access *access, LLVMValueRef address,
 					 unsigned once)
@@ -215,6 +244,8 @@ struct kona_opt_place kona_opt_translate(struct kona_opt_function *f,
 	struct kona_opt_place place;
 	unsigned slot;
 
+	if (window && window->object)
+		return place_in_pinned(f, address, window);
 	if (window && !(known && contained && covers(known, known->bytes, offset, bytes)))
 		return translate_by_window(f, access, address, window);
 	if (known)

@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Finds windows (cc/window.h). A region is a set of blocks without calls from which its header is
- * reached again without leaving it: a call may use any slot, so windows are closed where a region
- * is entered, and only there. Within a region, the accesses of one stream share a window: pointers
- * that are made of each other by phis and steps, or that start from the same place and are indexed
- * by numbers made so. Streams of inner loops come first, then those with more accesses.
+ * Finds windows (cc/window.h). They are closed where a region (cc/region.h) is entered, and only
+ * there: inside, there are no calls. Within a region, the accesses of one stream share a window:
+ * pointers that are made of each other by phis and steps, or that start from the same place and are
+ * indexed by numbers made so. Streams of inner loops come first, then those with more accesses.
  *
  * Cannot fail: what is not understood gets no window.
  */
 #include "cc/window.h"
 
-#include <string.h>
+#include <assert.h>
 
-#include "cc/shape.h"
+#include "cc/region.h"
 
 enum {
 	LONGEST_STEP = 256,
+	OBJECT_BYTES = 256, /* larger parts of an object leave their page too often */
 	MOST_VALUES = 48,   /* that a stream's pointer is made of */
 	MOST_STREAMS = 32,  /* that are compared in a region */
-	DEEPEST_WEIGHT = 6, /* loops within one another */
 };
+
+/* Behind a counting loop, which owns the first slots, objects are pinned in the last ones. */
+static_assert(KONA_OPT_STREAMS + KONA_OPT_WINDOWS <= KONA_CC_SLOTS_SHARED, "slots of their own");
 
 struct region {
 	struct kona_opt_function *f;
@@ -30,6 +32,9 @@ struct region {
 
 struct stream {
 	LLVMValueRef base, index; /* where it comes from, and what moves; NULL: nothing does */
+	int64_t low, high;	  /* then: offsets of what is used */
+	int64_t store_low, store_high;
+	int certain; /* one access is made in every step, or nearly */
 	unsigned weight;
 	uint64_t most_bytes;
 	struct kona_opt_window *window;
@@ -208,11 +213,25 @@ static int name_stream(struct region *region, LLVMValueRef pointer, struct strea
 	return !inside || index;
 }
 
+/* Takes the fields of `wanted` into the stream, if they are near those that it has. */
+static int widen(struct stream *stream, const struct stream *wanted)
+{
+	int64_t low = wanted->low < stream->low ? wanted->low : stream->low;
+	int64_t high = wanted->high > stream->high ? wanted->high : stream->high;
+
+	if (high - low > OBJECT_BYTES)
+		return 0;
+	stream->low = low;
+	stream->high = high;
+	return 1;
+}
+
 static struct stream *find_stream(struct stream *streams, unsigned *count,
 				  const struct stream *wanted)
 {
 	for (unsigned i = 0; i < *count; i++)
-		if (streams[i].base == wanted->base && streams[i].index == wanted->index)
+		if (streams[i].base == wanted->base && streams[i].index == wanted->index &&
+		    (wanted->index || widen(&streams[i], wanted)))
 			return &streams[i];
 	if (*count == MOST_STREAMS)
 		return NULL;
@@ -220,20 +239,38 @@ static struct stream *find_stream(struct stream *streams, unsigned *count,
 	return &streams[(*count)++];
 }
 
+static void add_store(struct stream *stream, int64_t low, int64_t high)
+{
+	int first = stream->store_low == stream->store_high;
+
+	if (first || low < stream->store_low)
+		stream->store_low = low;
+	if (first || high > stream->store_high)
+		stream->store_high = high;
+}
+
 /* The access may use a window; its stream, or NULL. */
 static struct stream *stream_of(struct region *region, LLVMValueRef instruction,
 				struct stream *streams, unsigned *count,
 				struct kona_opt_access *ret_access)
 {
-	struct stream stream;
+	struct stream stream, *found;
+	LLVMValueRef pointer;
 
 	if (kona_map_get(&region->f->done, instruction, 0) ||
 	    !kona_opt_describe(region->f->opt, instruction, ret_access) ||
 	    ret_access->bytes > KONA_OPT_WINDOW_ACCESS ||
-	    (ret_access->whole && !kona_opt_is_contained(ret_access)) ||
-	    !name_stream(region, LLVMGetOperand(instruction, ret_access->operand), &stream))
+	    (ret_access->whole && !kona_opt_is_contained(ret_access)))
 		return NULL;
-	return find_stream(streams, count, &stream);
+	pointer = LLVMGetOperand(instruction, ret_access->operand);
+	if (!name_stream(region, pointer, &stream))
+		return NULL;
+	kona_opt_base(region->f->opt, pointer, &stream.low);
+	stream.high = stream.low + (int64_t)ret_access->bytes;
+	found = find_stream(streams, count, &stream);
+	if (found && ret_access->stores)
+		add_store(found, stream.low, stream.high);
+	return found;
 }
 
 static LLVMValueRef variable(struct kona_opt_function *f)
@@ -241,8 +278,49 @@ static LLVMValueRef variable(struct kona_opt_function *f)
 	return LLVMBuildAlloca(f->opt->builder, f->opt->i64, "");
 }
 
-static void give_window(struct kona_opt_function *f, struct stream *stream, unsigned number)
+static int is_in(const struct region *region, int block)
 {
+	return region->of_block[block] == region->header + 1;
+}
+
+/* From the block, which is not of the region, it is entered. */
+static int enters(const struct region *region, int block)
+{
+	LLVMValueRef end = LLVMGetBasicBlockTerminator(region->cfg->blocks[block].block);
+
+	for (unsigned s = 0; !is_in(region, block) && s < LLVMGetNumSuccessors(end); s++)
+		if (is_in(region, kona_opt_cfg_find(region->cfg, LLVMGetSuccessor(end, s))))
+			return 1;
+	return 0;
+}
+
+/*
+ * The object can be translated at the end of each block from which the region is entered: it is
+ * known there, no call follows, and no other region's slots are in use.
+ */
+static int can_pin(const struct region *region, const struct stream *stream)
+{
+	const struct kona_opt_cfg *cfg = region->cfg;
+	int home = LLVMIsAInstruction(stream->base)
+			   ? kona_opt_cfg_find(cfg, LLVMGetInstructionParent(stream->base))
+			   : 0;
+
+	if (stream->index || !stream->certain)
+		return 0;
+	for (int b = 0; b < cfg->count; b++) {
+		LLVMValueRef end = LLVMGetBasicBlockTerminator(cfg->blocks[b].block);
+
+		if (enters(region, b) &&
+		    (region->of_block[b] || !kona_opt_cfg_dominates(cfg, home, b) ||
+		     (!LLVMIsABranchInst(end) && !LLVMIsASwitchInst(end))))
+			return 0;
+	}
+	return 1;
+}
+
+static void give_window(const struct region *region, struct stream *stream, unsigned number)
+{
+	struct kona_opt_function *f = region->f;
 	struct kona_opt_window *window = calloc(1, sizeof(*window));
 
 	if (!window)
@@ -251,13 +329,18 @@ static void give_window(struct kona_opt_function *f, struct stream *stream, unsi
 	*window = (struct kona_opt_window){.start = variable(f),
 					   .distance = variable(f),
 					   .slot = KONA_CC_SLOTS_SHARED - 1 - number,
+					   .object = can_pin(region, stream) ? stream->base : NULL,
+					   .low = stream->low,
+					   .high = stream->high,
+					   .store_low = stream->store_low,
+					   .store_high = stream->store_high,
 					   .most_bytes = stream->most_bytes,
 					   .next = f->windows};
 	f->windows = stream->window = window;
 }
 
 /* The windows of the heaviest streams. Returns how many. */
-static unsigned give_windows(struct kona_opt_function *f, struct stream *streams, unsigned count)
+static unsigned give_windows(const struct region *region, struct stream *streams, unsigned count)
 {
 	unsigned given = 0;
 
@@ -269,21 +352,25 @@ static unsigned give_windows(struct kona_opt_function *f, struct stream *streams
 				best = &streams[i];
 		if (!best)
 			break;
-		give_window(f, best, given++);
+		give_window(region, best, given++);
 	}
 	return given;
 }
 
-/* Closes the last `count` windows before the end of a block. */
+/* Closes the last `count` windows before the end of a block, or pins what they are for. */
 static void close_windows(struct kona_opt_function *f, LLVMBasicBlockRef block, unsigned count)
 {
 	struct kona_opt_window *window = f->windows;
 
 	kona_opt_build_before(f->opt, LLVMGetBasicBlockTerminator(block));
 	for (unsigned i = 0; i < count; i++, window = window->next)
-		LLVMBuildStore(f->opt->builder,
-			       kona_opt_number(f->opt, (int64_t)KONA_CC_WINDOW_CLOSED),
-			       window->start);
+		if (window->object)
+			kona_opt_pin(f, window);
+		else
+			LLVMBuildStore(f->opt->builder,
+				       kona_opt_number(f->opt, (int64_t)KONA_CC_WINDOW_CLOSED),
+				       window->start);
+	kona_map_set(&f->taken_behind, block, count);
 }
 
 static void treat_region(struct region *region, const unsigned *depths)
@@ -296,7 +383,7 @@ static void treat_region(struct region *region, const unsigned *depths)
 
 	for (int pass = 0; pass < 2; pass++) {
 		for (int b = region->header; b < cfg->count; b++) {
-			if (region->of_block[b] != region->header + 1)
+			if (!is_in(region, b))
 				continue;
 			for (LLVMValueRef i = LLVMGetFirstInstruction(cfg->blocks[b].block); i;
 			     i = LLVMGetNextInstruction(i)) {
@@ -304,106 +391,36 @@ static void treat_region(struct region *region, const unsigned *depths)
 				if (!stream)
 					continue;
 				stream->weight += 1u << (4 * depths[b]);
+				stream->certain |= b == region->header;
 				if (access.bytes > stream->most_bytes)
 					stream->most_bytes = access.bytes;
 				if (pass && stream->window)
 					kona_map_set(&f->window_of, i, (size_t)stream->window);
 			}
 		}
-		if (!pass && !(given = give_windows(f, streams, count)))
+		if (!pass && !(given = give_windows(region, streams, count)))
 			return;
 	}
-	for (int b = region->header; b < cfg->count; b++) {
-		if (region->of_block[b] != region->header + 1)
-			continue;
-		kona_map_set(&f->unshared, cfg->blocks[b].block, given);
-		for (int e = 0; e < cfg->blocks[b].before_count; e++)
-			if (region->of_block[cfg->blocks[b].before[e]] != region->header + 1)
-				close_windows(f, cfg->blocks[cfg->blocks[b].before[e]].block,
-					      given);
-	}
-}
-
-static int breaks(struct kona_opt *opt, LLVMValueRef instruction)
-{
-	return kona_opt_ends_translations(instruction) || kona_opt_becomes_call(opt, instruction);
-}
-
-static int block_breaks(struct kona_opt *opt, LLVMBasicBlockRef block)
-{
-	for (LLVMValueRef i = LLVMGetFirstInstruction(block); i; i = LLVMGetNextInstruction(i))
-		if (breaks(opt, i))
-			return 1;
-	return 0;
-}
-
-/* Marks the blocks that lead back to `header`, of those that make no calls and are not marked yet.
- * Returns how many ways back there are. */
-static int flood(const struct kona_opt_cfg *cfg, int header, int *marks, int mark,
-		 const char *broken, int *stack)
-{
-	int depth = 0, back = 0;
-
-	stack[depth++] = header;
-	marks[header] = mark;
-	while (depth) {
-		const struct kona_opt_block *block = &cfg->blocks[stack[--depth]];
-
-		for (int e = 0; e < block->before_count; e++) {
-			int from = block->before[e];
-
-			if (from < header || broken[from] || (marks[from] && marks[from] != mark))
-				continue;
-			back += block == &cfg->blocks[header];
-			if (marks[from] == mark)
-				continue;
-			marks[from] = mark;
-			stack[depth++] = from;
-		}
-	}
-	return back;
-}
-
-/* How many loops a block is in, of those that make no calls. */
-static void find_depths(const struct kona_opt_cfg *cfg, unsigned *depths, int *marks,
-			const char *broken, int *stack)
-{
-	for (int h = 0; h < cfg->count; h++) {
-		if (!kona_opt_cfg_is_header(cfg, h))
-			continue;
-		memset(marks, 0, (size_t)cfg->count * sizeof(*marks));
-		flood(cfg, h, marks, h + 1, broken, stack);
-		for (int b = h; b < cfg->count; b++)
-			if (marks[b] && depths[b] < DEEPEST_WEIGHT)
-				depths[b]++;
-	}
-	memset(marks, 0, (size_t)cfg->count * sizeof(*marks));
+	for (int b = 0; b < cfg->count; b++)
+		if (is_in(region, b))
+			kona_map_set(&f->unshared, cfg->blocks[b].block, given);
+		else if (enters(region, b))
+			close_windows(f, cfg->blocks[b].block, given);
 }
 
 void kona_opt_find_windows(struct kona_opt_function *f, const struct kona_opt_cfg *cfg)
 {
-	size_t count = (size_t)cfg->count;
-	int *marks = calloc(count, sizeof(*marks)), *stack = calloc(count, sizeof(*stack));
-	unsigned *depths = calloc(count, sizeof(*depths));
-	char *broken = calloc(count, 1);
+	struct kona_opt_regions regions;
 
-	if (!marks || !stack || !depths || !broken)
-		err(1, "kona-opt");
-	for (int b = 0; b < cfg->count; b++)
-		broken[b] = (char)block_breaks(f->opt, cfg->blocks[b].block);
-	find_depths(cfg, depths, marks, broken, stack);
+	kona_opt_regions_find(&regions, f->opt, cfg);
 	for (int h = 0; h < cfg->count; h++) {
-		struct region region = {.f = f, .cfg = cfg, .header = h, .of_block = marks};
+		struct region region = {
+			.f = f, .cfg = cfg, .header = h, .of_block = regions.of_block};
 
-		if (marks[h] || broken[h] || !kona_opt_cfg_is_header(cfg, h))
-			continue;
-		if (flood(cfg, h, marks, h + 1, broken, stack))
-			treat_region(&region, depths);
+		if (regions.of_block[h] == h + 1)
+			treat_region(&region, regions.depths);
 	}
-	free(marks);
-	free(stack);
-	free(depths);
-	free(broken);
+	kona_opt_regions_free(&regions);
 }
 
 void kona_opt_free_windows(struct kona_opt_function *f)
@@ -416,4 +433,5 @@ void kona_opt_free_windows(struct kona_opt_function *f)
 	}
 	kona_map_free(&f->window_of);
 	kona_map_free(&f->unshared);
+	kona_map_free(&f->taken_behind);
 }

@@ -6,6 +6,9 @@
  * translation holds, of VFMem or not. Each access compares, and opens the window anew when its
  * address lies outside.
  *
+ * Fields of an object that stays the same in the whole loop need no comparison: the object is
+ * pinned, which is to say translated on every way into the loop, whether it will be used or not.
+ *
  * window.c finds the loops and the pointers; share.c translates by windows.
  */
 #ifndef KONA_CC_WINDOW_H
@@ -20,13 +23,19 @@ enum {
 
 struct kona_opt_window {
 	LLVMValueRef start, distance; /* variables */
+	LLVMValueRef object;	      /* it is pinned: where it is; NULL: opened when it is used */
+	int64_t low, high;	      /* and what of it */
+	int64_t store_low, store_high;
 	unsigned slot;
 	uint64_t most_bytes; /* of an access */
 	struct kona_opt_window *next;
 };
 
+/* share.c: at the builder's place, translates what is pinned. */
+void kona_opt_pin(struct kona_opt_function *f, const struct kona_opt_window *window);
+
 /* Finds what will use a window, and which slots the loops' blocks must leave alone. Sets f's
- * windows, window_of, unshared. */
+ * windows, window_of, unshared, taken_behind. */
 void kona_opt_find_windows(struct kona_opt_function *f, const struct kona_opt_cfg *cfg);
 
 void kona_opt_free_windows(struct kona_opt_function *f);

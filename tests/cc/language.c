@@ -698,6 +698,84 @@ static void hands(void)
 	printf("%u %u %zu %u %u\n", sum(numbers, MUCH), sum(out, length), length, calls, most);
 }
 
+struct counter {
+	unsigned sum, count;
+	unsigned char last, most;
+	short step;
+	char apart[128]; /* lines of their own */
+	struct {
+		unsigned char low, high;
+		unsigned short seen;
+	} kinds[8];
+	unsigned long calls;
+};
+
+static APART void called(struct counter *c, unsigned byte)
+{
+	c->calls += c->sum ^ byte;
+}
+
+/* Its object is the same all the time, is read and written, and is seen by a call now and then. */
+static APART void count_all(struct counter *c, const unsigned char *in, size_t size)
+{
+	for (size_t i = 0; i < size; i += (size_t)c->step) {
+		unsigned k = c->sum & 7;
+
+		c->sum = c->sum * 31 + in[i];
+		c->count++;
+		if (in[i] > c->most)
+			c->most = in[i];
+		if (in[i] < c->kinds[k].low)
+			c->kinds[k].low = in[i];
+		c->kinds[k].high |= in[i];
+		c->kinds[k].seen++;
+		if (c->count % 1024 == 0)
+			called(c, in[i]);
+		c->last = in[i];
+	}
+}
+
+static void print_counter(const struct counter *c)
+{
+	printf("%u %u %u %u %lu %u\n", c->sum, c->count, c->last, c->most, c->calls,
+	       sum(c->kinds, sizeof(c->kinds)));
+}
+
+static struct counter *counter_at(unsigned char *place)
+{
+	struct counter *c = hide(place);
+
+	memset(c, 0, sizeof(*c));
+	c->step = 7;
+	return c;
+}
+
+static void objects(void)
+{
+	unsigned char *in = far_bytes(MUCH);
+	struct counter *c = counter_at(far_bytes(sizeof(*c)));
+	struct counter *other = counter_at((unsigned char *)far_pages(8192) + 4096 - sizeof(*c));
+
+	count_all(other, in, MUCH); /* so that the first one goes, and its marks with it */
+	count_all(c, in, MUCH);
+	count_all(other, in, MUCH);
+	print_counter(c);
+	print_counter(other);
+}
+
+/* The same in two pages. */
+static void straddling(void)
+{
+	unsigned char *in = far_bytes(MUCH);
+
+	for (size_t before = 4; before <= 12; before += 4) {
+		struct counter *c = counter_at((unsigned char *)far_pages(8192) + 4096 - before);
+
+		count_all(c, in, MUCH);
+		print_counter(c);
+	}
+}
+
 /* Neighbours whose common place is computed, and copies as long as a register. */
 static APART unsigned turn(struct node *nodes, const unsigned *order, int count)
 {
@@ -758,6 +836,8 @@ static const struct {
 	{"bitfields", bitfields},
 	{"branches", branches},
 	{"hands", hands},
+	{"objects", objects},
+	{"straddling", straddling},
 	{"neighbours", neighbours},
 };
 
