@@ -58,6 +58,22 @@ static void flags_and_payload_survive_the_walk(void **state)
 	assert_int_equal(kona_pt_want(&pt, 7), kona_pt_entry(KONA_PT_REMOTE, 0, 5));
 }
 
+/* A guard's one `and` would take what is left of a distance for a hit. */
+static void what_is_out_of_sight_has_no_distance(void **state)
+{
+	uint64_t framed = kona_pt_frame_entry(KONA_PT_ZERO, 5, UINT64_C(7) << 12);
+
+	assert_int_equal(framed & KONA_PT_DELTA, UINT64_C(7) << 12);
+	assert_true(kona_pt_claim(&pt, 9, 0, KONA_PT_FETCHING));
+	assert_false(kona_pt_settle(&pt, 9, framed));
+	assert_true(kona_pt_cool(&pt, 9, framed));
+	assert_int_equal(kona_pt_load(&pt, 9), kona_pt_entry(KONA_PT_COOLING, KONA_PT_ZERO, 5));
+	assert_true(kona_pt_recall(&pt, 9, kona_pt_load(&pt, 9), framed));
+	assert_true(kona_pt_claim(&pt, 9, framed, KONA_PT_VACATING));
+	assert_int_equal(kona_pt_load(&pt, 9), kona_pt_entry(KONA_PT_VACATING, KONA_PT_ZERO, 5));
+	assert_false(kona_pt_settle(&pt, 9, framed));
+}
+
 /* Guarded by the page that it counts: plain on purpose, so that two owners lose an increment. */
 static uint64_t owned[PAGES];
 static uint64_t touches, touches_seen; /* Atomic, no edge: counted after the threads are joined. */
@@ -122,6 +138,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_fresh_table_is_absent_everywhere),
 		cmocka_unit_test(flags_and_payload_survive_the_walk),
+		cmocka_unit_test(what_is_out_of_sight_has_no_distance),
 		cmocka_unit_test(a_page_has_one_owner_and_no_mark_is_lost),
 	};
 
