@@ -81,6 +81,7 @@ static int serve_once(struct kona_space *space, uint64_t page, uint64_t flags)
 {
 	uint64_t entry = kona_pt_load(&space->pt, page);
 	bool protection = flags & UFFD_PAGEFAULT_FLAG_WP;
+	int rc;
 
 	switch (kona_pt_state(entry)) {
 	case KONA_PT_ABSENT:
@@ -103,6 +104,9 @@ static int serve_once(struct kona_space *space, uint64_t page, uint64_t flags)
 		kona_fatal("page %p is lost: no memory node has it any more",
 			   (void *)kona_space_address(space, page));
 	default: /* busy: its owner brings it back, or wakes the thread; in flight: that is us */
+		rc = kona_fetch_land(space, page, flags & UFFD_PAGEFAULT_FLAG_WRITE);
+		if (rc != -ENOENT)
+			return rc;
 		if (!kona_pt_touch(&space->pt, page))
 			return -ESTALE;
 		(void)kona_flight_land(space, page);
@@ -221,6 +225,7 @@ static void read_messages(struct kona_space *space)
 	} else if (kona_frames_available(&space->frames) < space->evict.low) {
 		kona_evict_kick(space);
 	}
+	kona_fetch_advance(space);
 	kona_add_relaxed(&space->stats->handler_ns, kona_now_ns() - start_ns); /* relaxed: figure */
 }
 
@@ -245,7 +250,8 @@ static void run(void *argument)
 
 	for (;;) {
 		/* After a fork event -EAGAIN is over at once, whoever else is silent. */
-		int timeout_ms = space->fault.pending_count ? 1 : -1;
+		bool soon = space->fault.pending_count || kona_fetch_flies(&space->fetch);
+		int timeout_ms = soon ? 1 : -1;
 		int count = epoll_wait(space->fault.epoll, events, MOST_EVENTS, timeout_ms);
 
 		if (count < 0 && errno != EINTR)
@@ -258,6 +264,7 @@ static void run(void *argument)
 		}
 		if (!count)
 			retry_pending(space);
+		kona_fetch_land_old(space);
 		/* FA-2: release, pairs with the acquire in kona_fault_round_trip(). */
 		kona_store_release(&space->fault.rounds, space->fault.rounds + 1);
 	}

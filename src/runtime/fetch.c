@@ -6,8 +6,18 @@
  * Fault-around: each fault at the end of a previous run doubles the next run, up to 64 pages; a
  * random access brings in one page only. 16 streams are told apart.
  *
- * State: the streams and the bounce buffer, the handler's own. No locks. What can fail: no frame
- * (the evictor is behind), a fork that waits for the handler, the store (fatal).
+ * Ahead: where a read is a round trip, runs behind a full one are asked for before it is mapped,
+ * and the next one is received and mapped while the program is busy with this one; but for its
+ * first page, whose fault tells that the program came so far:
+ *
+ *   FREE --begin: claims, asks--> asked --advance: receives, maps all but the first--> received
+ *     asked --fault, or a millisecond: receives, maps--> FREE <--the same: maps-- received
+ *
+ * Pages that are not mapped yet are claimed (FETCHING) meanwhile. Only the handler lands them, so
+ * whoever waits for one sleeps as if it were being fetched.
+ *
+ * State: the streams, what is on its way, and the buffers, the handler's own. No locks. What can
+ * fail: no frame (the evictor is behind), a fork that waits for the handler, the store (fatal).
  */
 #include "runtime/fetch.h"
 
@@ -19,26 +29,23 @@
 #include "runtime/os.h"
 #include "runtime/space.h"
 
-/* The pages that one call brings in. */
-struct run {
-	uint64_t first;
-	uint32_t count;
-	bool far; /* in the store; else zeros */
-	uint64_t seen[KONA_FETCH_MOST_PAGES];
-	uint32_t frames[KONA_FETCH_MOST_PAGES];
-	uint64_t system_calls;
-};
+#define AHEAD_NS UINT64_C(1000000)
 
 int kona_fetch_init(struct kona_fetch *fetch)
 {
 	size_t run_bytes = (size_t)KONA_FETCH_MOST_PAGES * KONA_PAGE_BYTES;
+	size_t bounce_bytes = (1 + KONA_FETCH_AHEAD) * run_bytes;
 
-	fetch->bounce = kona_os_alloc(run_bytes);
+	fetch->bounce = kona_os_alloc(bounce_bytes);
 	fetch->zeros = kona_os_alloc(run_bytes);
-	if (fetch->bounce && fetch->zeros)
+	fetch->due_page = KONA_FETCH_NOTHING_DUE;
+	if (fetch->bounce && fetch->zeros) {
+		for (int i = 0; i < KONA_FETCH_AHEAD; i++)
+			fetch->ahead[i].buffer = fetch->bounce + (size_t)(i + 1) * run_bytes;
 		return 0;
+	}
 	if (fetch->bounce)
-		kona_os_munmap(fetch->bounce, run_bytes);
+		kona_os_munmap(fetch->bounce, bounce_bytes);
 	fetch->bounce = NULL;
 	return -ENOMEM;
 }
@@ -79,12 +86,11 @@ static uint32_t spare_frames(struct kona_space *space)
 	return kona_load_relaxed(&space->foreign) ? 0 : KONA_FRAME_RESERVE;
 }
 
-/* Claims up to `most` pages from `page` on, a frame for each. -ESTALE, -EAGAIN. */
+/* Claims up to `most` pages from `page` on, a frame for each; leaves `spare` ones. -ESTALE,
+ * -EAGAIN. */
 static int claim_run(struct kona_space *space, uint64_t page, uint64_t seen, uint32_t most,
-		     struct run *run)
+		     uint32_t spare, struct kona_run *run)
 {
-	uint32_t spare = spare_frames(space);
-
 	run->first = page;
 	run->count = 0;
 	run->system_calls = 0;
@@ -109,26 +115,33 @@ static int claim_run(struct kona_space *space, uint64_t page, uint64_t seen, uin
 	return 0;
 }
 
-/* Reads the run and remembers it as the baseline. Returns its contents. */
-static const char *read_run(struct kona_space *space, struct run *run)
+/* Remembers what was read as the baseline. */
+static void remember_run(struct kona_space *space, const struct kona_run *run, const char *content,
+			 int rc)
 {
-	char *bounce = space->fetch.bounce;
-	size_t bytes = (size_t)run->count * KONA_PAGE_BYTES;
-	const struct kona_read piece = {run->first * KONA_PAGE_BYTES, bounce, bytes};
-	int rc;
-
-	if (!run->far)
-		return space->fetch.zeros;
-	rc = space->store->ops->read(space->store, &piece, 1, &run->system_calls);
 	if (rc)
 		kona_fatal("page %p cannot be fetched from the memory node: %s",
 			   (void *)kona_space_address(space, run->first), strerror(-rc));
 	for (uint32_t i = 0; i < run->count; i++)
 		kona_dirty_baseline(&space->dirty, &space->frames, run->frames[i],
-				    bounce + (size_t)i * KONA_PAGE_BYTES);
-	kona_add_relaxed(&space->stats->fetched_pages, run->count);	  /* relaxed: a figure */
-	kona_add_relaxed(&space->stats->fetched_bytes, bytes);		  /* relaxed: a figure */
-	kona_add_relaxed(&space->stats->system_calls, run->system_calls); /* relaxed: a figure */
+				    content + (size_t)i * KONA_PAGE_BYTES);
+	/* relaxed: figures, all three */
+	kona_add_relaxed(&space->stats->fetched_pages, run->count);
+	kona_add_relaxed(&space->stats->fetched_bytes, run->count * (uint64_t)KONA_PAGE_BYTES);
+	kona_add_relaxed(&space->stats->system_calls, run->system_calls);
+}
+
+/* Returns the run's contents. */
+static const char *read_run(struct kona_space *space, struct kona_run *run)
+{
+	char *bounce = space->fetch.bounce;
+	const struct kona_read piece = {run->first * KONA_PAGE_BYTES, bounce,
+					(size_t)run->count * KONA_PAGE_BYTES};
+
+	if (!run->far)
+		return space->fetch.zeros;
+	remember_run(space, run, bounce,
+		     space->store->ops->read(space->store, &piece, 1, &run->system_calls));
 	return bounce;
 }
 
@@ -137,7 +150,7 @@ static const char *read_run(struct kona_space *space, struct run *run)
  * mapped now: a fork waits (-EAGAIN), or the program mapped something else there by a system call
  * of its own (-ENOENT).
  */
-static uint32_t map_pages(struct kona_space *space, const struct run *run, uint32_t from,
+static uint32_t map_pages(struct kona_space *space, const struct kona_run *run, uint32_t from,
 			  uint32_t count, const char *content, bool write_protect, int *ret_error)
 {
 	uint32_t done = 0;
@@ -167,14 +180,15 @@ static uint32_t map_pages(struct kona_space *space, const struct run *run, uint3
 	return done;
 }
 
-/* In mode wp all but the page that is being written are mapped read-only. */
-static uint32_t map_run(struct kona_space *space, const struct run *run, const char *content,
-			bool write, int *ret_error)
+/* From page `from` on. In mode wp all but the first page, if that is being written, are mapped
+ * read-only. Returns how far it came. */
+static uint32_t map_run(struct kona_space *space, const struct kona_run *run, uint32_t from,
+			const char *content, bool write, int *ret_error)
 {
-	uint32_t mapped = 0;
+	uint32_t mapped = from;
 
 	if (space->write_protect && write) {
-		mapped = map_pages(space, run, 0, 1, content, false, ret_error);
+		mapped += map_pages(space, run, 0, 1, content, false, ret_error);
 		if (!mapped)
 			return 0;
 		space->frames.marks[run->frames[0]] |= KONA_FRAME_DIRTY;
@@ -183,7 +197,7 @@ static uint32_t map_run(struct kona_space *space, const struct run *run, const c
 				  space->write_protect, ret_error);
 }
 
-static void settle_mapped(struct kona_space *space, const struct run *run, uint32_t i)
+static void settle_mapped(struct kona_space *space, const struct kona_run *run, uint32_t i)
 {
 	uint64_t page = run->first + i;
 	uint32_t frame = run->frames[i];
@@ -200,40 +214,192 @@ static void settle_mapped(struct kona_space *space, const struct run *run, uint3
 		kona_space_wake(space, page);
 }
 
-static void settle_back(struct kona_space *space, const struct run *run, uint32_t i)
+static void settle_back(struct kona_space *space, const struct kona_run *run, uint32_t i)
 {
 	kona_frame_give(&space->frames, run->frames[i]);
 	if (kona_pt_settle(&space->pt, run->first + i, run->seen[i]))
 		kona_space_wake(space, run->first + i);
 }
 
-int kona_fetch(struct kona_space *space, uint64_t page, uint64_t seen, bool write)
+/* Maps the run from page `from` on. Returns 0 when the first of these was dealt with. */
+static int finish_run(struct kona_space *space, const struct kona_run *run, uint32_t from,
+		      const char *content, bool write)
 {
-	struct kona_stream *stream = find_stream(&space->fetch, page);
-	struct run run;
-	uint32_t mapped;
-	int error = 0, rc;
+	int error = 0;
+	uint32_t mapped = map_run(space, run, from, content, write, &error);
 
-	rc = claim_run(space, page, seen, stream->window_pages, &run);
-	if (rc)
-		return rc;
-	mapped = map_run(space, &run, read_run(space, &run), write, &error);
-	for (uint32_t i = 0; i < run.count; i++)
+	for (uint32_t i = from; i < run->count; i++)
 		if (i < mapped)
-			settle_mapped(space, &run, i);
+			settle_mapped(space, run, i);
 		else
-			settle_back(space, &run, i);
-	stream->next_page = page + run.count;
-	if (!run.far)
-		kona_add_relaxed(&space->stats->zero_filled_pages, mapped); /* relaxed: a figure */
-	if (mapped) {
-		/* relaxed: a figure */
+			settle_back(space, run, i);
+	/* relaxed: figures, both */
+	if (!run->far)
+		kona_add_relaxed(&space->stats->zero_filled_pages, mapped);
+	if (mapped > 1)
 		kona_add_relaxed(&space->stats->prefetched_pages, mapped - 1);
+	if (mapped > from)
 		return 0;
-	}
 	if (error == -ENOENT) {
-		kona_space_wake(space, page);
+		kona_space_wake(space, run->first + from);
 		return 0;
 	}
 	return error;
+}
+
+/* --- ahead -------------------------------------------------------------------------------------*/
+
+static struct kona_ahead *find_free(struct kona_fetch *fetch)
+{
+	for (int i = 0; i < KONA_FETCH_AHEAD; i++)
+		if (!fetch->ahead[i].run.count)
+			return &fetch->ahead[i];
+	return NULL;
+}
+
+static struct kona_ahead *find_ahead(struct kona_fetch *fetch, uint64_t page)
+{
+	for (int i = 0; i < KONA_FETCH_AHEAD; i++)
+		if (page - fetch->ahead[i].run.first < fetch->ahead[i].run.count)
+			return &fetch->ahead[i];
+	return NULL;
+}
+
+/* As long as a run may be of which there are KONA_FETCH_AHEAD. */
+static uint32_t most_ahead(const struct kona_space *space)
+{
+	/* relaxed: a level */
+	uint32_t share =
+		kona_load_relaxed(&space->frames.count) / (KONA_FLIGHT_SHARE * KONA_FETCH_AHEAD);
+
+	return share < KONA_FETCH_MOST_PAGES ? share : KONA_FETCH_MOST_PAGES;
+}
+
+static bool claim_ahead(struct kona_space *space, uint64_t page, struct kona_run *run)
+{
+	uint64_t seen = kona_pt_load(&space->pt, page);
+
+	/* relaxed: a level */
+	return kona_pt_state(seen) == KONA_PT_REMOTE &&
+	       !claim_run(space, page, seen, most_ahead(space),
+			  kona_load_relaxed(&space->evict.low) / 2, run);
+}
+
+/* Asks for the run that begins with `page`, as far as frames can be spared. */
+static void begin_ahead(struct kona_space *space, uint64_t page)
+{
+	struct kona_ahead *ahead = find_free(&space->fetch);
+	struct kona_run *run;
+
+	if (!ahead || page >= space->pages || !kona_flight_is_worth(space, page))
+		return;
+	run = &ahead->run;
+	if (!claim_ahead(space, page, run)) {
+		run->count = 0;
+		return;
+	}
+	ahead->since_ns = kona_now_ns();
+	ahead->end = page + run->count;
+	ahead->received = false;
+	ahead->piece = (struct kona_read){page * KONA_PAGE_BYTES, ahead->buffer,
+					  (size_t)run->count * KONA_PAGE_BYTES};
+	ahead->flight.reads = &ahead->piece;
+	ahead->flight.count = 1;
+	if (!space->store->ops->begin_read(space->store, &ahead->flight, &run->system_calls))
+		return;
+	for (uint32_t i = 0; i < run->count; i++) /* not now: it is fetched when it is wanted */
+		settle_back(space, run, i);
+	run->count = 0;
+}
+
+/* Asks for the run after it, too: the node works while we map this one. */
+static void receive(struct kona_space *space, struct kona_ahead *ahead, bool go_on)
+{
+	if (ahead->received)
+		return;
+	remember_run(space, &ahead->run, ahead->buffer,
+		     space->store->ops->end_read(space->store, &ahead->flight,
+						 &ahead->run.system_calls));
+	ahead->received = true;
+	ahead->since_ns = kona_now_ns();
+	if (go_on)
+		begin_ahead(space, ahead->end);
+}
+
+static int land(struct kona_space *space, struct kona_ahead *ahead, bool write)
+{
+	int rc = finish_run(space, &ahead->run, 0, ahead->buffer, write);
+
+	ahead->run.count = 0;
+	return rc;
+}
+
+int kona_fetch_land(struct kona_space *space, uint64_t page, bool write)
+{
+	struct kona_ahead *ahead = find_ahead(&space->fetch, page);
+	int rc;
+
+	if (!ahead)
+		return -ENOENT;
+	find_stream(&space->fetch, page)->next_page = ahead->end;
+	receive(space, ahead, true);
+	space->fetch.due_page = ahead->end;
+	rc = land(space, ahead, write && page == ahead->run.first);
+	/* It may not have come as far as this page. */
+	return !rc && !kona_pt_resident(kona_pt_load(&space->pt, page)) ? -ESTALE : rc;
+}
+
+void kona_fetch_advance(struct kona_space *space)
+{
+	struct kona_ahead *ahead = find_ahead(&space->fetch, space->fetch.due_page);
+
+	space->fetch.due_page = KONA_FETCH_NOTHING_DUE;
+	if (!ahead || ahead->received)
+		return;
+	receive(space, ahead, true);
+	/* What cannot be mapped now is fetched when it is wanted. */
+	if (ahead->run.count > 1)
+		(void)finish_run(space, &ahead->run, 1, ahead->buffer, false);
+	ahead->run.count = 1;
+}
+
+void kona_fetch_land_old(struct kona_space *space)
+{
+	for (int i = 0; i < KONA_FETCH_AHEAD; i++) {
+		struct kona_ahead *ahead = &space->fetch.ahead[i];
+
+		if (!ahead->run.count || kona_now_ns() - ahead->since_ns < AHEAD_NS)
+			continue;
+		find_stream(&space->fetch, ahead->run.first)->next_page = ahead->end;
+		receive(space, ahead, false);
+		(void)land(space, ahead, false);
+	}
+}
+
+bool kona_fetch_flies(const struct kona_fetch *fetch)
+{
+	for (int i = 0; i < KONA_FETCH_AHEAD; i++)
+		if (fetch->ahead[i].run.count)
+			return true;
+	return false;
+}
+
+/* --- now ---------------------------------------------------------------------------------------*/
+
+int kona_fetch(struct kona_space *space, uint64_t page, uint64_t seen, bool write)
+{
+	struct kona_stream *stream = find_stream(&space->fetch, page);
+	struct kona_run run;
+	const char *content;
+	int rc = claim_run(space, page, seen, stream->window_pages, spare_frames(space), &run);
+
+	if (rc)
+		return rc;
+	stream->next_page = page + run.count;
+	content = read_run(space, &run);
+	if (run.far && stream->window_pages == KONA_FETCH_MOST_PAGES) {
+		begin_ahead(space, stream->next_page);
+		space->fetch.due_page = stream->next_page;
+	}
+	return finish_run(space, &run, 0, content, write);
 }

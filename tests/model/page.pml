@@ -4,7 +4,8 @@
  * discard.c. One page.
  *
  *   programs  store and load; where nothing is mapped they are stopped until they are woken
- *   handler   one message at a time; never waits for the owner of a busy page: leaves TOUCHED
+ *   handler   one message at a time; never waits for the owner of a busy page: leaves TOUCHED. It
+ *             may claim the page ahead of any access, and maps it when that comes, or after a while
  *   evictor   INPLACE -> VACATING, moves the page out, compares, sends (FLUSHING), settles
  *   discard   sleeps while the page is busy (WAITED, futex), then claims it
  *
@@ -34,6 +35,7 @@ bit store, truth;
 byte stopped;        /* threads: 1: the handler has not read of them */
 byte sleeping;       /* in the futex */
 bit lock;            /* the write-back lock */
+bit flying, arrived; /* claimed ahead; what the memory node sent */
 
 /* --- the entry ---------------------------------------------------------------------------------*/
 
@@ -104,6 +106,20 @@ active proctype Reader()
 
 /* --- the handler -------------------------------------------------------------------------------*/
 
+inline land()
+{
+	baseline = arrived;
+	d_step {
+		assert(!mapped);
+		mapped = 1;
+		value = arrived;
+		arrived = 0;
+		flying = 0;
+		wake()
+	}
+	settle(INPLACE)
+}
+
 active proctype Handler()
 {
 	bit was_touched, was_waited, content;
@@ -148,12 +164,24 @@ look:
 			touched = 1
 #else
 			if
-			:: d_step { busy(state) -> touched = 1 }
+			:: flying -> land()
+			:: d_step { !flying && busy(state) -> touched = 1 }
 			:: !busy(state) -> goto look
 			fi
 #endif
 		fi;
 		d_step { content = 0; seen = 0; was_touched = 0; was_waited = 0 }
+	:: d_step {
+		!flying && state == REMOTE ->
+#ifndef M_FLY_UNCLAIMED
+		state = FETCHING;
+#endif
+		flying = 1
+	   };
+		arrived = store
+#ifndef M_NEVER_LAND
+	:: flying -> land(); d_step { was_touched = 0; was_waited = 0 }
+#endif
 	od
 }
 

@@ -4,7 +4,8 @@
  *
  * Catches: a page that is used before it came; a thread that waits for a page of a flight that
  * nobody lands, whichever way it comes to it (a guard, a fault, a discard, a fork); flights that
- * are not begun in a scan, or are in random accesses; frames that flights keep.
+ * are not begun in a scan, or are in random accesses; frames that flights keep. The same of the
+ * fault handler's runs ahead.
  */
 #include "engine.h"
 
@@ -264,6 +265,150 @@ static void many_threads(void)
 	CHECK(begun == ended && space.flights.pages == 0);
 }
 
+/* --- runs ahead of faults ----------------------------------------------------------------------*/
+
+/* No guard ever comes here: pages are in place, or far. */
+static uint64_t *make_plain_data(enum kona_dirty_mode mode)
+{
+	uint64_t *data;
+
+	flying.ops = &fly_ops;
+	make_space(mode, &flying);
+	data = take_data(DATA_PAGES);
+	for (uint64_t i = 0; i < DATA_PAGES; i++)
+		data[i * WORDS] = i + 1;
+	kona_store_relaxed(&begun, 0); /* relaxed: a test's notes, all of them */
+	kona_store_relaxed(&ended, 0);
+	return data;
+}
+
+static uint64_t runs_in_air(void)
+{
+	return kona_load_relaxed(&begun) - kona_load_relaxed(&ended);
+}
+
+/* See check_page(). */
+static void await_frames(void)
+{
+	while (kona_frames_available(&space.frames) < space.evict.high) {
+		kona_evict_kick(&space);
+		usleep(10);
+	}
+}
+
+static void check_faults_fly(enum kona_dirty_mode mode)
+{
+	uint64_t *data = make_plain_data(mode), faults = stats.faults_missing, random = 1, before;
+
+	for (uint64_t i = 0; i < DATA_PAGES; i++) {
+		await_frames();
+		CHECK(data[i * WORDS] == i + 1);
+		data[i * WORDS] = i + 2;
+		in_air += runs_in_air() > 0;
+	}
+	/* Every run ahead is some 20 pages here. */
+	CHECK(kona_load_relaxed(&begun) > DATA_PAGES / 200 && in_air > DATA_PAGES / 100);
+	CHECK(stats.faults_missing - faults < DATA_PAGES / 4);
+	while (runs_in_air()) /* for nobody comes to the last ones */
+		usleep(100);
+	CHECK(stats.local_pages_peak <= space.frames.count);
+	for (uint64_t i = 0; i < DATA_PAGES; i++)
+		CHECK(data[i * WORDS] == i + 2);
+	before = kona_load_relaxed(&begun);
+	for (uint64_t i = 0; i < 2 * DATA_PAGES; i++) {
+		uint64_t page = next_random(&random) % DATA_PAGES;
+
+		CHECK(data[page * WORDS] == page + 2);
+	}
+	CHECK(kona_load_relaxed(&begun) - before < DATA_PAGES / 100);
+}
+
+static void faults_fly(void)
+{
+	check_faults_fly(KONA_DIRTY_LINES);
+}
+
+static void write_protected_faults_fly(void)
+{
+	check_faults_fly(KONA_DIRTY_WP);
+}
+
+static void refused_runs_are_fetched(void)
+{
+	uint64_t *data = make_plain_data(KONA_DIRTY_LINES);
+
+	refuses = true;
+	for (uint64_t i = 0; i < DATA_PAGES; i++) {
+		await_frames();
+		CHECK(data[i * WORDS] == i + 1);
+	}
+	CHECK(kona_load_relaxed(&ended));
+	CHECK(kona_load_relaxed(&begun) > kona_load_relaxed(&ended));
+}
+
+/* Who waits for a page of a run ahead to which nobody comes. */
+static void a_discard_waits_for_runs(void)
+{
+	enum { STEP = 512, DROPPED = 128 };
+	uint64_t *data = make_plain_data(KONA_DIRTY_LINES);
+	uint64_t first = kona_space_page(&space, data), met = 0;
+
+	for (uint64_t i = 0; i < DATA_PAGES; i += STEP) {
+		for (uint64_t k = i; k < i + STEP - DROPPED; k++) {
+			await_frames();
+			CHECK(data[k * WORDS] == k + 1);
+		}
+		met += runs_in_air() > 0;
+		kona_discard(&space, first + i + STEP - DROPPED, DROPPED);
+		for (uint64_t k = i + STEP - DROPPED; k < i + STEP; k++)
+			CHECK(!data[k * WORDS]);
+	}
+	CHECK(met);
+}
+
+/* As a fork does it, of pages that were in frames once. */
+static void runs_land_in_place(void)
+{
+	uint64_t *data = make_data(), first = kona_space_page(&space, data);
+
+	for (uint64_t i = 0; i < DATA_PAGES / 2; i++) {
+		await_frames();
+		CHECK(data[i * WORDS] == i + 1);
+	}
+	CHECK(begun);
+	kona_hazard_close_gate();
+	kona_fault_round_trip(&space);
+	kona_inplace_enter_range(&space, first, DATA_PAGES);
+	for (uint64_t i = 0; i < DATA_PAGES; i++)
+		CHECK(kona_pt_state(kona_pt_load(&space.pt, first + i)) != KONA_PT_FETCHING);
+	kona_hazard_open_gate();
+	CHECK(get(&data[5 * WORDS]) == 6);
+}
+
+static void *scan_plainly(void *argument)
+{
+	uint64_t *data = argument;
+
+	for (int round = 0; round < 4; round++)
+		for (uint64_t i = 0; i < DATA_PAGES; i++)
+			CHECK(data[i * WORDS] == i + 1);
+	return NULL;
+}
+
+/* More streams than runs ahead. */
+static void many_threads_fault(void)
+{
+	uint64_t *data = make_plain_data(KONA_DIRTY_LINES);
+	pthread_t threads[2 * KONA_FETCH_AHEAD];
+
+	for (size_t i = 0; i < KONA_ARRAY_LEN(threads); i++)
+		CHECK(!pthread_create(&threads[i], NULL, scan_plainly, data));
+	for (size_t i = 0; i < KONA_ARRAY_LEN(threads); i++)
+		pthread_join(threads[i], NULL);
+	while (runs_in_air())
+		usleep(100);
+}
+
 /* --- each in a process of its own --------------------------------------------------------------*/
 
 APART(scans_fly)
@@ -274,6 +419,12 @@ APART(a_discard_lands)
 APART(all_land_in_place)
 APART(a_flight_is_not_forgotten)
 APART(many_threads)
+APART(faults_fly)
+APART(write_protected_faults_fly)
+APART(refused_runs_are_fetched)
+APART(a_discard_waits_for_runs)
+APART(runs_land_in_place)
+APART(many_threads_fault)
 
 int main(void)
 {
@@ -286,6 +437,12 @@ int main(void)
 		cmocka_unit_test(all_land_in_place_apart),
 		cmocka_unit_test(a_flight_is_not_forgotten_apart),
 		cmocka_unit_test(many_threads_apart),
+		cmocka_unit_test(faults_fly_apart),
+		cmocka_unit_test(write_protected_faults_fly_apart),
+		cmocka_unit_test(refused_runs_are_fetched_apart),
+		cmocka_unit_test(a_discard_waits_for_runs_apart),
+		cmocka_unit_test(runs_land_in_place_apart),
+		cmocka_unit_test(many_threads_fault_apart),
 	};
 
 	return cmocka_run_group_tests_name("flight", tests, NULL, NULL);
