@@ -5,9 +5,8 @@
  * it also writes them there as Valgrind's Lackey would, so that the same can be simulated from a
  * trace.
  *
- * usage: linked-target ACCESSES [exit | abort | fork | threads | forever | _exit | exec | vfork]
- *        linked-target ACCESSES TRACE [pthread | thrd]
- * With pthread or thrd a second thread makes as many accesses, and then the first one once more.
+ * usage: linked-target ACCESSES [TRACE | exit | abort | fork | threads | forever | _exit | exec |
+ *        vfork]
  */
 #include <pthread.h>
 #include <signal.h>
@@ -15,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <threads.h>
 #include <unistd.h>
 
 #include "kona/linked.h"
@@ -81,29 +79,6 @@ static void work_in_threads(size_t count)
 		pthread_join(threads[i], NULL);
 }
 
-static int work_c11(void *argument)
-{
-	work(argument);
-	return 0;
-}
-
-/* One after the other, so that there is an order for the trace. */
-static void work_in_turns(size_t count, const char *kind)
-{
-	pthread_t thread;
-	thrd_t c11_thread;
-
-	work(&count);
-	if (!strcmp(kind, "pthread")) {
-		if (pthread_create(&thread, NULL, work, &count) || pthread_join(thread, NULL))
-			exit(1);
-	} else if (thrd_create(&c11_thread, work_c11, &count) != thrd_success ||
-		   thrd_join(c11_thread, NULL) != thrd_success) {
-		exit(1);
-	}
-	work(&count);
-}
-
 int main(int argc, char **argv)
 {
 	size_t count = argc > 1 ? strtoull(argv[1], NULL, 10) : 0;
@@ -117,8 +92,6 @@ int main(int argc, char **argv)
 		trace = fopen(what, "we");
 	if (!strcmp(what, "threads"))
 		work_in_threads(count);
-	else if (argc > 3)
-		work_in_turns(count, argv[3]);
 	else
 		work(&count);
 	while (!strcmp(what, "forever")) {

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The one-pass engine against a naive simulator of one configuration, on random traces. It would
- * catch any shortcut of the engine (inline filter, an L1 in the front end, LRU vectors, pruning
- * across set counts, lazy dirty accounting) that changes a single count of any configuration on any
- * code path.
+ * catch any shortcut of the engine (inline filter, LRU vectors, pruning across set counts, lazy
+ * dirty accounting) that changes a single count of any configuration on any code path.
  *
  * The naive side keeps every cache as a plain array with time stamps and a dirty flag per line, and
  * counts a write-back when it happens.
@@ -18,8 +17,6 @@
 
 #include "base/compiler.h"
 #include "engine/engine.h"
-#include "engine/packed.h"
-#include "kona/linked-l1.h"
 
 enum { ACCESSES = 60000, NAIVE_LINES_MAX = 1 << 15 };
 
@@ -293,47 +290,6 @@ static struct kona_sim *run_engine(const struct kona_sim_config *config)
 	return sim;
 }
 
-/* As a thread that is alone (linked.h): what its own L1 misses goes on. */
-static void access_own_l1(struct kona_sim *sim, struct kona_linked *self, const struct access *a)
-{
-	uint64_t events[1 + 4 + 1]; /* one before, and one that does not count */
-
-	self->last = events;
-	kona_linked_look_up_any(self, a->address, a->bytes, a->kind);
-	kona_sim_walk(sim);
-	kona_sim_below_l1(sim, events + 1, (uint32_t)(self->last - events));
-}
-
-/* The same, but for half of the time core 0 has an L1 of its own, which then is the engine's. */
-static struct kona_sim *run_own_l1(const struct kona_sim_config *config)
-{
-	static const struct kona_sim_host host = {.map = map_zeroed};
-	uint64_t lines[16] = {0}, misses[KONA_SIM_SIDES] = {0};
-	struct kona_linked self = {.mask = 7, .l1 = lines, .l1_mask = 7, .l1_ways = 2};
-	struct kona_sim *sim = NULL;
-
-	self.l1_fresh = KONA_LINKED_READ_NOTED | KONA_LINKED_WRITE_NOTED;
-	assert_int_equal(kona_sim_create(&host, config, &sim), 0);
-	for (int i = 0; i < ACCESSES; i++) {
-		const struct access *a = &trace[i];
-
-		if (i == ACCESSES / 2) {
-			for (size_t l = 0; l < KONA_ARRAY_LEN(lines); l++)
-				lines[l] = lines[l] / 64 << 1 | (lines[l] & KONA_LINKED_DIRTY);
-			memcpy(misses, self.l1_misses, sizeof(self.l1_misses));
-			assert_int_equal(kona_sim_switch_core(sim, 0), 0);
-			kona_sim_take_l1(sim, lines, misses);
-		}
-		assert_int_equal(kona_sim_switch_core(sim, a->core), 0);
-		if (i < ACCESSES / 2 && !a->core && a->kind != KONA_SIM_FETCH)
-			access_own_l1(sim, &self, a);
-		else
-			kona_sim_access(sim, a->address, a->bytes, a->kind);
-	}
-	kona_sim_finish(sim);
-	return sim;
-}
-
 static void run_naive(struct naive *naive, uint64_t sets, uint64_t ways, uint64_t block_lines)
 {
 	memset(naive, 0, sizeof(*naive));
@@ -388,7 +344,7 @@ static const struct kona_sim_stack_config stacks[] = {
 static void check_trace(uint64_t seed, uint64_t span)
 {
 	struct kona_sim_config config = small_levels;
-	struct kona_sim *sims[6];
+	struct kona_sim *sims[3];
 	struct naive naive;
 
 	make_trace(seed, span);
@@ -397,7 +353,6 @@ static void check_trace(uint64_t seed, uint64_t span)
 	for (int simd = 0; simd < 3; simd++) {
 		config.simd = KONA_SIM_SIMD_PORTABLE + simd;
 		sims[simd] = run_engine(&config);
-		sims[3 + simd] = run_own_l1(&config);
 	}
 	for (uint32_t s = 0; s < KONA_ARRAY_LEN(stacks); s++) {
 		for (uint32_t ways = 1; ways <= KONA_SIM_WAYS; ways += ways < 5 ? 1 : 4) {
@@ -405,8 +360,8 @@ static void check_trace(uint64_t seed, uint64_t span)
 			    NAIVE_LINES_MAX * 4)
 				continue;
 			run_naive(&naive, stacks[s].sets, ways, stacks[s].block_bytes / 64);
-			for (int run = 0; run < 6; run++)
-				compare(sims[run], s, ways, &naive);
+			for (int simd = 0; simd < 3; simd++)
+				compare(sims[simd], s, ways, &naive);
 			free_naive(&naive);
 		}
 	}

@@ -16,8 +16,6 @@
 #include <sched.h>
 #include <signal.h>
 
-#include "kona/linked.h"
-
 #include "engine/packed.h"
 #include "engine/parts.h"
 
@@ -120,16 +118,13 @@ static void walk(const struct kona_crew_buffer *buffer)
 {
 	/* Without memory for its caches a thread uses those of the one before. */
 	(void)kona_sim_switch_core(crew.hosted->sim, buffer->core);
-	if (buffer->alone)
-		kona_sim_below_l1(crew.hosted->sim, buffer->record + 1, buffer->count);
-	else
-		kona_sim_access_packed(crew.hosted->sim, buffer->record + 1, buffer->count);
-	if (buffer->l1)
-		kona_sim_take_l1(crew.hosted->sim, buffer->l1, buffer->l1_misses);
+	kona_sim_access_packed(crew.hosted->sim, buffer->record + 1, buffer->count);
 }
 
-static void note_accesses(struct kona_hosted *hosted, const struct kona_crew_buffer *buffer)
+static void note(const struct kona_crew_buffer *buffer)
 {
+	struct kona_hosted *hosted = crew.hosted;
+
 	for (uint32_t i = 1; i <= buffer->count; i++) {
 		uint64_t address = kona_sim_packed_address(buffer->record[i]);
 		uint32_t bytes = kona_sim_packed_bytes(buffer->record[i]);
@@ -140,18 +135,6 @@ static void note_accesses(struct kona_hosted *hosted, const struct kona_crew_buf
 		kona_pattern_note(hosted->pattern, address, bytes, kind != KONA_SIM_WRITE,
 				  kind != KONA_SIM_READ);
 	}
-}
-
-static void note(const struct kona_crew_buffer *buffer)
-{
-	struct kona_hosted *hosted = crew.hosted;
-
-	if (!buffer->alone)
-		note_accesses(hosted, buffer);
-	for (uint32_t i = 0; i < buffer->notes; i++)
-		kona_pattern_note(hosted->pattern, buffer->note[i], 1,
-				  buffer->note[i] & KONA_LINKED_READ_NOTED,
-				  buffer->note[i] & KONA_LINKED_WRITE_NOTED);
 	if (buffer->window_end)
 		kona_hosted_end_window(hosted, buffer->window_end);
 }

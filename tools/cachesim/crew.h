@@ -25,17 +25,6 @@ struct kona_crew_buffer {
 	uint32_t core;	     /* whose L1 and L2 */
 	uint64_t window_end; /* not 0: a window of the patterns ends after these, at so many
 				references */
-	/*
-	 * Of a producer who has an L1 of his own: the records are events below it, and the lines
-	 * for the patterns are here (linked.h, KONA_LINKED_ALONE). l1: not NULL: it ends with
-	 * these, and is the simulator's from then on, as kona_sim_take_l1() wants it; l1_misses,
-	 * too.
-	 */
-	bool alone;
-	uint64_t *l1;
-	uint64_t l1_misses[KONA_SIM_SIDES];
-	uint32_t notes;
-	uint64_t note[KONA_CREW_RECORDS];
 	/* Packed accesses (packed.h) from 1 on; 0 is for a producer who looks at the record before
 	 * his first one. */
 	uint64_t record[KONA_CREW_RECORDS + 1];

@@ -9,10 +9,6 @@
  * may have been in the caches in between. At the end, which is exit(), a signal that ends the
  * program, or one of linked-end.c, the result file is written.
  *
- * The first thread owns the L1 as long as it is alone. When it makes another one
- * (linked-threads.c), and at the end, the L1 goes to the crew, behind what has missed it. A thread
- * that the C library starts by itself (timer_create) is until then simulated with an L1 of its own.
- *
  * State: the threads, under the lock; signals do not come in while it is held, for their handlers
  * may end the program, and so come here. It is taken before the crew's. Lost: accesses of signal
  * handlers that interrupt the recording itself; what a child does after fork; all, where the
@@ -52,8 +48,6 @@ static uint64_t reads, writes;	  /* of threads that have ended. Guarded by lock.
 static uint64_t window, window_end;
 static bool private_cores;
 static const char *result_path;
-static uint64_t *free_l1; /* for the first thread; NULL: has one, or none may. Guarded by lock. */
-static struct thread *alone; /* who owns the L1; NULL: the crew. Guarded by lock. */
 static pthread_key_t key;
 static uint64_t line_mask; /* Immutable after begin(). */
 static pid_t process;	   /* Immutable after begin(). */
@@ -90,22 +84,6 @@ static void let_in(const sigset_t *before)
 	pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
-static uint64_t l1_lines(void)
-{
-	return hosted.config.l1d.bytes / KONA_LINKED_LINE_BYTES;
-}
-
-/* A window of the patterns begins: what has been noted must be noted again. */
-static void begin_window(struct kona_linked *self)
-{
-	const uint64_t noted = KONA_LINKED_READ_NOTED | KONA_LINKED_WRITE_NOTED;
-
-	for (uint64_t i = 0; i < l1_lines(); i++)
-		self->l1[i] &= ~noted;
-	self->window_end = window_end;
-	forget_lines(self);
-}
-
 /* The thread's records so far go to the crew. */
 static void give_locked(struct thread *t)
 {
@@ -120,66 +98,8 @@ static void give_locked(struct thread *t)
 	buffer->window_end = refs >= window_end ? refs : 0;
 	if (buffer->window_end)
 		window_end = refs + window;
-	buffer->alone = t == alone;
-	buffer->notes = (uint32_t)(t->self->note - buffer->note);
 	t->buffer = NULL;
 	kona_crew_give(buffer);
-}
-
-static void begin_buffer(struct kona_linked *self, struct kona_crew_buffer *buffer)
-{
-	buffer->record[0] = UINT64_MAX;
-	buffer->l1 = NULL;
-	self->last = buffer->record;
-	self->end = buffer->record + KONA_CREW_RECORDS;
-	self->note = buffer->note;
-	self->note_end = buffer->note + KONA_CREW_RECORDS;
-	if (!(self->state & KONA_LINKED_ALONE))
-		return;
-	/* A pair may be added to what is not full: two events, two victims and two notes. */
-	self->end -= 3;
-	self->note_end -= 1;
-}
-
-/*
- * The crew gets the L1 that the thread may own, and all that it has recorded before. The thread
- * itself may still run, at the end of the program.
- */
-static void give_all_locked(struct thread *t)
-{
-	const struct kona_linked *self = t->self;
-
-	if (t == alone && t->buffer) {
-		for (uint64_t i = 0; i < l1_lines(); i++)
-			self->l1[i] = self->l1[i] >> KONA_LINKED_LINE_SHIFT << 1 |
-				      (self->l1[i] & KONA_LINKED_DIRTY);
-		t->buffer->l1 = self->l1;
-		t->buffer->l1_misses[KONA_SIM_SIDE_READ] = self->l1_misses[KONA_LINKED_READ];
-		t->buffer->l1_misses[KONA_SIM_SIDE_WRITE] = self->l1_misses[KONA_LINKED_WRITE];
-	}
-	give_locked(t);
-	if (t == alone)
-		alone = NULL;
-}
-
-void kona_linked_end_turn(void)
-{
-	struct kona_linked *self = &kona_linked_self;
-	sigset_t before;
-
-	if (!kona_load_relaxed(&active)) /* relaxed: see there */
-		return;
-	lock_out(&before);
-	free_l1 = NULL;
-	if (mine) {
-		give_all_locked(mine);
-		if (self->state & KONA_LINKED_ALONE)
-			self->state ^= KONA_LINKED_ALONE | KONA_LINKED_PLAIN;
-		self->window_end = UINT64_MAX;
-		self->last = self->end = NULL;
-		forget_lines(self);
-	}
-	let_in(&before);
 }
 
 static void end_thread(void *argument)
@@ -189,7 +109,7 @@ static void end_thread(void *argument)
 
 	lock_out(&before);
 	if (kona_load_relaxed(&active)) /* relaxed: it is written under the lock */
-		give_all_locked(t);
+		give_locked(t);
 	reads += t->self->reads;
 	writes += t->self->writes;
 	/* Other destructors may still come; then all begins anew. */
@@ -197,28 +117,6 @@ static void end_thread(void *argument)
 	t->self = NULL;
 	mine = NULL;
 	let_in(&before);
-}
-
-/* There is one, and a mask is enough to find a set of it. */
-static bool l1_is_simple(void)
-{
-	uint64_t sets = hosted.config.l1d.bytes ? l1_lines() / hosted.config.l1d.ways : 0;
-
-	return sets && !(sets & (sets - 1));
-}
-
-static void own_l1_locked(struct thread *t)
-{
-	struct kona_linked *self = t->self;
-	uint64_t ways = hosted.config.l1d.ways;
-
-	self->state |= KONA_LINKED_ALONE;
-	self->l1 = free_l1;
-	self->l1_ways = ways;
-	self->l1_mask = l1_lines() / ways - 1;
-	self->l1_fresh = hosted.pattern ? 0 : (KONA_LINKED_READ_NOTED | KONA_LINKED_WRITE_NOTED);
-	free_l1 = NULL;
-	alone = t;
 }
 
 /* NULL: no memory; then the thread is not simulated. */
@@ -235,10 +133,7 @@ static struct thread *begin_thread_locked(void)
 	threads = t;
 	mine = t;
 	self->mask = line_mask;
-	self->window_end = UINT64_MAX;
-	if (free_l1)
-		own_l1_locked(t);
-	else if (hosted.config.l1d.bytes && !hosted.bytes)
+	if (hosted.config.l1d.bytes && !hosted.bytes)
 		self->state |= KONA_LINKED_PLAIN;
 	pthread_setspecific(key, t);
 	return t;
@@ -258,13 +153,13 @@ static void refill(struct kona_linked *self)
 		buffer = t->buffer = kona_crew_take();
 	}
 	self->last = self->end = NULL;
-	if (buffer)
-		begin_buffer(self, buffer);
-	if (!(self->state & KONA_LINKED_ALONE))
-		forget_lines(self);
-	else if (hosted.pattern && self->window_end != window_end)
-		begin_window(self);
+	if (buffer) {
+		buffer->record[0] = UINT64_MAX;
+		self->last = buffer->record;
+		self->end = buffer->record + KONA_CREW_RECORDS;
+	}
 	let_in(&before);
+	forget_lines(self);
 }
 
 /* What the next access to this line need not tell: to the bytes that stores write all are told. */
@@ -283,14 +178,10 @@ static void note_line(struct kona_linked *self, uint64_t line, unsigned kind)
 
 static void add_record(struct kona_linked *self, uint64_t address, uint64_t bytes, unsigned kind)
 {
-	if (self->last >= self->end || kona_linked_window_is_over(self))
+	if (self->last == self->end)
 		refill(self);
-	if (self->last >= self->end)
+	if (self->last == self->end)
 		return;
-	if (self->state & KONA_LINKED_ALONE) {
-		kona_linked_look_up_any(self, address, bytes, kind);
-		return;
-	}
 	note_line(self, address >> KONA_LINKED_LINE_SHIFT, kind);
 	note_line(self, (address + bytes - 1) >> KONA_LINKED_LINE_SHIFT, kind);
 	/* relaxed: read by others at the end alone */
@@ -348,7 +239,7 @@ int kona_linked_finish(const char *end)
 	for (struct thread *t = threads; was_active && t; t = t->next) {
 		if (!t->self)
 			continue;
-		give_all_locked(t);
+		give_locked(t);
 		reads += t->self->reads;
 		writes += t->self->writes;
 	}
@@ -444,9 +335,6 @@ __attribute__((constructor)) static void begin(void)
 	if (line_mask >= KONA_LINKED_SETS)
 		line_mask = KONA_LINKED_SETS - 1;
 	pthread_atfork(NULL, NULL, in_child);
-	/* Where bytes are noted all stores are told. */
-	if (l1_is_simple() && !hosted.bytes)
-		free_l1 = kona_hosted_map(l1_lines() * sizeof(*free_l1));
 	process = getpid();
 	atexit(at_exit);
 	watch_signals();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Within libkona-sim: the end, and the second thread.
+ * Within libkona-sim: the end.
  */
 #ifndef KONA_CACHESIM_LINKED_H
 #define KONA_CACHESIM_LINKED_H
@@ -10,11 +10,5 @@
  * the first time; later, in a child, or where nothing is simulated, it does nothing and returns 0.
  */
 int kona_linked_finish(const char *end);
-
-/*
- * Before the program makes a thread: what the calling one has done so far comes before what that
- * does, and nobody owns the L1 any more.
- */
-void kona_linked_end_turn(void);
 
 #endif

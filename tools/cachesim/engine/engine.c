@@ -43,17 +43,14 @@ static void choose_scan(struct kona_sim *sim)
 		simd = sim->config.simd;
 	sim->scan = sim_scan_portable;
 	sim->walk = sim_walk_portable;
-	sim->walk_below_l1 = sim_walk_below_portable;
 	sim->simd_name = "portable";
 	if (simd == KONA_SIM_SIMD_AVX2) {
 		sim->scan = sim_scan_avx2;
 		sim->walk = sim_walk_avx2;
-		sim->walk_below_l1 = sim_walk_below_avx2;
 		sim->simd_name = "avx2";
 	} else if (simd == KONA_SIM_SIMD_AVX512) {
 		sim->scan = sim_scan_avx512;
 		sim->walk = sim_walk_avx512;
-		sim->walk_below_l1 = sim_walk_below_avx512;
 		sim->simd_name = "avx512";
 	}
 }

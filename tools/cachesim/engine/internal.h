@@ -101,7 +101,6 @@ struct kona_sim {
 	uint32_t (*scan)(struct kona_sim *sim, struct sim_stack *stack, struct sim_change *changes,
 			 uint32_t count);
 	void (*walk)(struct kona_sim *sim, const uint64_t *events, uint32_t count);
-	void (*walk_below_l1)(struct kona_sim *sim, const uint64_t *events, uint32_t count);
 	const char *simd_name;
 };
 

@@ -101,18 +101,6 @@ void kona_sim_access_packed(struct kona_sim *sim, const uint64_t *accesses, uint
 	}
 }
 
-void kona_sim_below_l1(struct kona_sim *sim, const uint64_t *events, uint32_t count)
-{
-	while (count) {
-		uint32_t part = count < SIM_EVENTS ? count : SIM_EVENTS;
-
-		part += part < count && sim_event_is_pair(events[part - 1]);
-		sim->walk_below_l1(sim, events, part);
-		events += part;
-		count -= part;
-	}
-}
-
 /* An L1 set must lie within one class of line numbers modulo the mask + 1. */
 static uint64_t filter_mask(const struct sim_cache *cache)
 {
@@ -184,19 +172,6 @@ static void flush(struct kona_sim *sim, struct sim_cache *cache,
 			down(sim, cache->entries[i] >> 1);
 		}
 	}
-}
-
-void kona_sim_take_l1(struct kona_sim *sim, const uint64_t *lines, const uint64_t *misses)
-{
-	struct sim_cache *l1 = &sim->cores[sim->core]->l1d;
-
-	kona_sim_walk(sim);
-	flush(sim, l1, leave_l1);
-	for (uint64_t i = 0; i < l1->sets * l1->ways; i++)
-		l1->entries[i] = lines[i];
-	for (uint32_t side = 0; side < KONA_SIM_SIDES; side++)
-		sim->counts.l1[side] += misses[side];
-	kona_sim_filter_reset(sim);
 }
 
 void kona_sim_finish(struct kona_sim *sim)

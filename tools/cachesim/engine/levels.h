@@ -59,10 +59,6 @@ static inline uint32_t sim_event_kind(uint64_t event)
 SIM_WALK_PROTOTYPE(sim_walk_portable);
 SIM_WALK_PROTOTYPE(sim_walk_avx2);
 SIM_WALK_PROTOTYPE(sim_walk_avx512);
-/* The same for events below L1. */
-SIM_WALK_PROTOTYPE(sim_walk_below_portable);
-SIM_WALK_PROTOTYPE(sim_walk_below_avx2);
-SIM_WALK_PROTOTYPE(sim_walk_below_avx512);
 
 int sim_cache_init(struct kona_sim *sim, struct sim_cache *cache,
 		   const struct kona_sim_level_config *config);

@@ -26,17 +26,4 @@ static inline enum kona_sim_kind kona_sim_packed_kind(uint64_t access)
 /* As kona_sim_access(), one after the other, but for the filter: the front end has its own. */
 void kona_sim_access_packed(struct kona_sim *sim, const uint64_t *accesses, uint32_t count);
 
-/*
- * For a front end that has looked its accesses up in L1 by itself: what the data side of the
- * current core's L1 would have handed down, as events below it (levels.h), a pair not cut in two.
- */
-void kona_sim_below_l1(struct kona_sim *sim, const uint64_t *events, uint32_t count);
-
-/*
- * When it does so no longer: its L1 becomes the current core's, and what was in that, which is
- * nothing where it has never been used, goes down. lines: by set and most-recent-first, as
- * line number << 1 | dirty; 0: empty. misses: by enum kona_sim_side, so far.
- */
-void kona_sim_take_l1(struct kona_sim *sim, const uint64_t *lines, const uint64_t *misses);
-
 #endif

@@ -14,8 +14,3 @@ SIM_WALK_PROTOTYPE(sim_walk_avx2)
 {
 	walk(sim, events, count);
 }
-
-SIM_WALK_PROTOTYPE(sim_walk_below_avx2)
-{
-	walk_below_l1(sim, events, count);
-}

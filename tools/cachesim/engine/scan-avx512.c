@@ -14,8 +14,3 @@ SIM_WALK_PROTOTYPE(sim_walk_avx512)
 {
 	walk(sim, events, count);
 }
-
-SIM_WALK_PROTOTYPE(sim_walk_below_avx512)
-{
-	walk_below_l1(sim, events, count);
-}

@@ -14,8 +14,3 @@ SIM_WALK_PROTOTYPE(sim_walk_portable)
 {
 	walk(sim, events, count);
 }
-
-SIM_WALK_PROTOTYPE(sim_walk_below_portable)
-{
-	walk_below_l1(sim, events, count);
-}
