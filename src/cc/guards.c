@@ -58,10 +58,9 @@ GUARD const uint64_t *kona_cc_g_table(void)
 
 /*
  * The distance of a far p, plus 1, whose page is put into the slot of `access` (KONA_CC_ACCESS).
- * The type
- * of the access promises that no bit of `mask` is set in p: then it stays in a line, which is
- * marked if it stores. Programs break such promises; then it is kona_cc_elsewhere() that sees to it
- * that the distance holds for all of the access.
+ * The type of the access promises that no bit of `mask` is set in p: then it stays in a line, which
+ * is marked if it stores. Programs break such promises; then it is kona_cc_elsewhere() that sees to
+ * it that the distance holds for all of the access.
  */
 static inline __attribute__((always_inline)) uintptr_t far_distance(const char *p, uintptr_t place,
 								    const uint64_t *table,

@@ -21,7 +21,7 @@ void kona_stream_narrow(char *to, const char *from, uint64_t mask)
 		for (size_t end = at + KONA_LINE_BYTES; at < end; at += sizeof(__m128i))
 			_mm_stream_si128(
 				(__m128i *)(void *)(to + at),
-				_mm_load_si128((const __m128i *)(const void *)(from + at)));
+				_mm_loadu_si128((const __m128i *)(const void *)(from + at)));
 	}
 }
 
@@ -30,7 +30,7 @@ __attribute__((target("avx512f"))) void kona_stream_wide(char *to, const char *f
 	for (; mask; mask &= mask - 1) {
 		size_t at = (size_t)__builtin_ctzll(mask) * KONA_LINE_BYTES;
 
-		_mm512_stream_si512((void *)(to + at), _mm512_load_si512(from + at));
+		_mm512_stream_si512((void *)(to + at), _mm512_loadu_si512(from + at));
 	}
 }
 

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Copies the lines of a page that `mask` names; both pages are aligned to a line. They are home
+/* Copies the lines of a page that `mask` names, to a page that is aligned to a line. They are home
  * after an sfence. */
 typedef void kona_stream(char *to, const char *from, uint64_t mask);
 

@@ -95,7 +95,8 @@ static void only_dirty_lines_are_stored(void **state)
 
 static void check_stream(kona_stream *stream, uint64_t mask)
 {
-	static _Alignas(KONA_LINE_BYTES) char from[KONA_PAGE_BYTES], to[KONA_PAGE_BYTES];
+	static _Alignas(KONA_LINE_BYTES) char to[KONA_PAGE_BYTES], source[1 + KONA_PAGE_BYTES];
+	char *from = source + 1; /* wherever it is */
 
 	for (unsigned i = 0; i < KONA_PAGE_BYTES; i++)
 		from[i] = (char)(i + i / KONA_LINE_BYTES);
