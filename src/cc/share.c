@@ -241,7 +241,7 @@ struct kona_opt_place kona_opt_translate(struct kona_opt_function *f,
 	struct kona_opt_known *known = find(state, base, offset);
 	struct kona_opt_window *window =
 		(struct kona_opt_window *)kona_map_get(&f->window_of, access->instruction, 0);
-	struct kona_opt_place place;
+	struct kona_opt_place place = {0};
 	unsigned slot;
 
 	if (window && window->object)
