@@ -213,11 +213,13 @@ static void move_into_frames(struct kona_space *space, uint32_t first, uint32_t 
 		become_framed(space, first++);
 }
 
-static bool is_staged(const struct kona_space *space, uint32_t index)
+/* A shielded page stays in staging: whoever wants it back meanwhile must find it in place. */
+static bool may_become_framed(const struct kona_space *space, uint32_t index)
 {
 	const struct kona_victim *victim = &space->evict.victims[index];
 
-	return victim->content && !kona_pt_framed(victim->entry);
+	return victim->content && !kona_pt_framed(victim->entry) &&
+	       !kona_space_shielded(space, victim->page);
 }
 
 void kona_vacate_to_frames(struct kona_space *space)
@@ -230,10 +232,10 @@ void kona_vacate_to_frames(struct kona_space *space)
 	while (next < evict->count) {
 		uint32_t end = next + 1;
 
-		while (end < evict->count && is_staged(space, end) &&
+		while (end < evict->count && may_become_framed(space, end) &&
 		       frame_of(&evict->victims[end]) == frame_of(&evict->victims[end - 1]) + 1)
 			end++;
-		if (is_staged(space, next))
+		if (may_become_framed(space, next))
 			move_into_frames(space, next, end);
 		next = end;
 	}
