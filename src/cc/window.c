@@ -294,6 +294,20 @@ static int enters(const struct region *region, int block)
 	return 0;
 }
 
+/* The block leads into another region, too, whose objects would take the same slots there. */
+static int enters_another(const struct region *region, int block)
+{
+	LLVMValueRef end = LLVMGetBasicBlockTerminator(region->cfg->blocks[block].block);
+
+	for (unsigned s = 0; s < LLVMGetNumSuccessors(end); s++) {
+		int next = kona_opt_cfg_find(region->cfg, LLVMGetSuccessor(end, s));
+
+		if (region->of_block[next] && !is_in(region, next))
+			return 1;
+	}
+	return 0;
+}
+
 /*
  * The object can be translated at the end of each block from which the region is entered: it is
  * known there, no call follows, and no other region's slots are in use.
@@ -310,9 +324,9 @@ static int can_pin(const struct region *region, const struct stream *stream)
 	for (int b = 0; b < cfg->count; b++) {
 		LLVMValueRef end = LLVMGetBasicBlockTerminator(cfg->blocks[b].block);
 
-		if (enters(region, b) &&
-		    (region->of_block[b] || !kona_opt_cfg_dominates(cfg, home, b) ||
-		     (!LLVMIsABranchInst(end) && !LLVMIsASwitchInst(end))))
+		if (enters(region, b) && (region->of_block[b] || enters_another(region, b) ||
+					  !kona_opt_cfg_dominates(cfg, home, b) ||
+					  (!LLVMIsABranchInst(end) && !LLVMIsASwitchInst(end))))
 			return 0;
 	}
 	return 1;

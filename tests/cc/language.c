@@ -776,6 +776,42 @@ static void straddling(void)
 	}
 }
 
+/* Two loops with an object each, whose first instructions lie behind one and the same branch:
+ * nothing is done before either. */
+static APART void count_either(volatile unsigned *a, volatile unsigned *b, const unsigned char *in,
+			       size_t size, int first)
+{
+	size_t i = 0;
+
+	if (first)
+		do
+			*a = *a * 31 + in[i];
+		while ((i += 1 + (in[i] & 7u)) < size);
+	else
+		do
+			*b ^= *b * 5 + in[i] + (unsigned)i;
+		while ((i += 1 + (in[i] & 3u)) < size);
+}
+
+/* More pages than there are slots: nothing that was translated before stands in one. */
+static APART unsigned use_all_slots(const unsigned char *in)
+{
+	return in[0] + in[10000] + in[20000] + in[30000] + in[40000] + in[50000] + in[60000] +
+	       in[70000] + in[80000] + in[90000] + in[100000] + in[110000];
+}
+
+static void either(void)
+{
+	unsigned char *in = far_bytes(MUCH);
+	unsigned *a = far_pages(4096), *b = far_pages(4096);
+
+	*a = *b = 7;
+	printf("%u ", use_all_slots(in));
+	count_either(a, b, in, MUCH, hide(a) != NULL);
+	count_either(a, b, in, MUCH, hide(a) == NULL);
+	printf("%u %u\n", *a, *b);
+}
+
 /* Neighbours whose common place is computed, and copies as long as a register. */
 static APART unsigned turn(struct node *nodes, const unsigned *order, int count)
 {
@@ -838,6 +874,7 @@ static const struct {
 	{"hands", hands},
 	{"objects", objects},
 	{"straddling", straddling},
+	{"either", either},
 	{"neighbours", neighbours},
 };
 
