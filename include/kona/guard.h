@@ -23,7 +23,8 @@
  * (src/runtime/hazard.h; tests/model/guard.pml.)
  *
  * Code that uses no guards may touch VFMem at any time: it takes a page fault, and stays correct.
- * So does a thread that the runtime does not know: its size_bytes is 0, and it sees no VFMem.
+ * So does a thread that sees no VFMem, for its size_bytes is 0: one that the runtime does not know,
+ * and every one as long as memory was never short, when all pages are at their own addresses.
  */
 #ifndef KONA_GUARD_H
 #define KONA_GUARD_H

@@ -36,11 +36,11 @@ enum {
 extern const char KONA_CC_VERSION;
 static const char *wanted_version __attribute__((used, retain)) = &KONA_CC_VERSION;
 
-/* There may be far memory. The fence has the guards behind it compare with memory: what was read
+/* There may be far memory, awake or asleep. The fence has the guards behind it compare with memory: what was read
  * once already would go through a register, in each turn of a loop anew. */
 GUARD int kona_cc_g_any_far(void)
 {
-	int any = kona_guard_self.size_bytes != 0;
+	int any = kona_guard_self.bias != 0;
 
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	return any;

@@ -172,7 +172,7 @@ void kona_prefetch(const void *range, size_t size_bytes)
 	struct kona_hazard *hazard = kona_hazard_self();
 	struct span span;
 
-	if (!space || !size_bytes)
+	if (!space || !size_bytes || !kona_hazard_awake())
 		return;
 	span = span_of(space, range, size_bytes);
 	kona_hazard_begin_miss(hazard);

@@ -337,6 +337,7 @@ int kona_evict_batch(struct kona_space *space)
 	uint64_t start_ns = kona_now_ns();
 	int left, rc;
 
+	kona_hazard_wake(space);
 	select_victims(space);
 	if (KONA_MUTATED(GATHER_BEFORE_BARRIER))
 		kona_find_dirty(space, KONA_FIND_FRAMED);

@@ -4,7 +4,8 @@
  * from the store in one call, remembered as the baseline of dirty tracking, and mapped in one call.
  *
  * Fault-around: each fault at the end of a previous run doubles the next run, up to 64 pages; a
- * random access brings in one page only. 16 streams are told apart.
+ * random access brings in one page only, but for fresh pages while memory was never short. 16
+ * streams are told apart.
  *
  * Ahead: where a read is a round trip, runs behind a full one are asked for before it is mapped,
  * and the next one is received and mapped while the program is busy with this one; but for its
@@ -26,6 +27,7 @@
 
 #include "base/atomic.h"
 #include "runtime/fatal.h"
+#include "runtime/hazard.h"
 #include "runtime/os.h"
 #include "runtime/space.h"
 
@@ -169,6 +171,8 @@ static uint32_t map_pages(struct kona_space *space, const struct kona_run *run, 
 			/* Filled behind our back: what is there stays, and compares as dirty. */
 			kona_space_wake(space, run->first + from + done);
 			done++;
+		} else if (rc == -ENOENT && done + 1 < count) {
+			count = done + 1; /* the mapping ends within: what was touched, at least */
 		} else if (rc == -EAGAIN || rc == -ENOENT) {
 			*ret_error = rc;
 			break;
@@ -386,12 +390,27 @@ bool kona_fetch_flies(const struct kona_fetch *fetch)
 
 /* --- now ---------------------------------------------------------------------------------------*/
 
+/* While memory is plenty, a fault of fresh memory brings in what a process would get from the
+ * kernel around the page of a file: the neighbours are likely to be used, and nothing has to leave.
+ */
+static uint32_t window_of(struct kona_space *space, const struct kona_stream *stream, uint64_t page,
+			  uint64_t seen)
+{
+	uint64_t used = kona_region_used_pages(&space->region);
+
+	if (kona_pt_state(seen) != KONA_PT_ABSENT || kona_hazard_awake() ||
+	    stream->window_pages >= KONA_FETCH_FRESH_PAGES || page + KONA_FETCH_FRESH_PAGES > used)
+		return stream->window_pages;
+	return KONA_FETCH_FRESH_PAGES;
+}
+
 int kona_fetch(struct kona_space *space, uint64_t page, uint64_t seen, bool write)
 {
 	struct kona_stream *stream = find_stream(&space->fetch, page);
 	struct kona_run run;
 	const char *content;
-	int rc = claim_run(space, page, seen, stream->window_pages, spare_frames(space), &run);
+	int rc = claim_run(space, page, seen, window_of(space, stream, page, seen),
+			   spare_frames(space), &run);
 
 	if (rc)
 		return rc;

@@ -17,6 +17,7 @@ struct kona_space;
 enum {
 	KONA_FETCH_MOST_PAGES =
 		64, /* fault-around: 256 KiB, where UFFDIO_COPY's price levels off */
+	KONA_FETCH_FRESH_PAGES = 16,
 	KONA_FETCH_STREAMS = 16,
 	KONA_FETCH_AHEAD = 4, /* runs that are on their way at once */
 };

@@ -34,11 +34,17 @@ void kona_guard_attach(struct kona_space *space)
 	kona_store_relaxed(&attached, space); /* relaxed: the only thread */
 }
 
-/* A page whose mapping is not readable and writable keeps the kernel's protection: it is used at
- * its own address, where the fault path brings it in. */
+/* By the fault path, to its own address. */
 static void touch_in_place(struct kona_space *space, uint64_t page)
 {
 	(void)kona_load_relaxed(kona_space_address(space, page)); /* relaxed: only for the fault */
+}
+
+/* While guards sleep; and where a mapping is not readable and writable, for the kernel's
+ * protection. */
+static bool is_used_in_place(const struct kona_space *space, uint64_t page)
+{
+	return !kona_hazard_awake() || kona_space_shielded(space, page);
 }
 
 /* Frees frames, or gives those who do the time to. */
@@ -82,7 +88,7 @@ void kona_guard_serve(struct kona_space *space, struct kona_hazard *hazard, uint
 				   (void *)kona_space_address(space, page));
 		case KONA_PT_ABSENT:
 		case KONA_PT_REMOTE:
-			if (kona_space_shielded(space, page)) {
+			if (is_used_in_place(space, page)) {
 				touch_in_place(space, page);
 				return;
 			}

@@ -32,6 +32,7 @@ static struct {
 	pthread_mutex_t lock;
 	struct kona_hazard *threads; /* Guarded by lock */
 	uint32_t gate;		     /* closings. Atomic, edge GU-2 */
+	bool awake;		     /* Guarded by lock; a look without it is a hint */
 	bool barrier_ready;	     /* Guarded by lock */
 } registry = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -66,7 +67,7 @@ void kona_hazard_enter(struct kona_space *space)
 
 	if (entered)
 		return;
-	self = (struct kona_hazard){.guard = guard, .size_bytes = space->pages * KONA_PAGE_BYTES};
+	self = (struct kona_hazard){.guard = guard};
 	guard->bias = -(uintptr_t)space->base;
 	guard->table = space->pt.entries;
 	memset(guard->slots, 0xff, sizeof(guard->slots)); /* KONA_GUARD_NO_PAGE */
@@ -75,9 +76,10 @@ void kona_hazard_enter(struct kona_space *space)
 	pthread_mutex_lock(&registry.lock);
 	prepare_barrier_locked();
 	link_locked(&self);
-	pthread_mutex_unlock(&registry.lock);
 	/* Last: from here on guards translate, and their slots are walked. */
-	guard->size_bytes = self.size_bytes;
+	if (registry.awake)
+		guard->size_bytes = self.size_bytes = space->pages * KONA_PAGE_BYTES;
+	pthread_mutex_unlock(&registry.lock);
 	entered = true;
 }
 
@@ -100,6 +102,7 @@ void kona_hazard_forked(void)
 	registry.threads = NULL;
 	registry.barrier_ready = false;
 	kona_store_relaxed(&registry.gate, 0); /* relaxed: the only thread */
+	registry.awake = false;
 	entered = false;
 	kona_guard_self.size_bytes = 0;
 }
@@ -107,6 +110,46 @@ void kona_hazard_forked(void)
 struct kona_hazard *kona_hazard_self(void)
 {
 	return entered ? &self : NULL;
+}
+
+/* --- sleep -------------------------------------------------------------------------------------*/
+
+bool kona_hazard_awake(void)
+{
+	return kona_load_relaxed(&registry.awake); /* relaxed: a hint */
+}
+
+/* Two rounds: a thread that tells its guards to see nothing (see show()) does so before it learns
+ * of the wake, and is overruled, or it learns of it. */
+void kona_hazard_wake(struct kona_space *space)
+{
+	uintptr_t size_bytes = space->pages * KONA_PAGE_BYTES;
+
+	if (KONA_LIKELY(kona_hazard_awake()))
+		return;
+	pthread_mutex_lock(&registry.lock);
+	kona_store_relaxed(&registry.awake, true); /* relaxed: guarded by lock */
+	for (struct kona_hazard *thread = registry.threads; thread; thread = thread->next)
+		/* GU-3: release, pairs with the acquire in show(). */
+		kona_store_release(&thread->size_bytes, size_bytes);
+	if (registry.threads)
+		barrier(); /* GU-3: pairs with the store, then load, in show() */
+	for (struct kona_hazard *thread = registry.threads; thread; thread = thread->next)
+		kona_store_relaxed(&thread->guard->size_bytes, size_bytes); /* relaxed: see there */
+	pthread_mutex_unlock(&registry.lock);
+}
+
+/* This thread's guards see VFMem, if they are awake. */
+static void show(struct kona_hazard *hazard)
+{
+	uintptr_t size_bytes;
+
+	do {
+		size_bytes = kona_load_acquire(&hazard->size_bytes); /* GU-3 */
+		/* relaxed: GU-3; store then load, unfenced: see kona_hazard_wake() */
+		kona_store_relaxed(&hazard->guard->size_bytes, size_bytes);
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	} while (kona_load_acquire(&hazard->size_bytes) != size_bytes); /* GU-3 */
 }
 
 /* --- the walk ----------------------------------------------------------------------------------*/
@@ -182,7 +225,7 @@ static void forget_left(struct kona_hazard *hazard, uintptr_t frame, bool altern
 	if (left == known)
 		return;
 	hazard->depth = left;
-	hazard->guard->size_bytes = hazard->size_bytes;
+	show(hazard);
 }
 
 /* A signal may come between any two steps, and save and restore at the same depth: then its frame
@@ -222,7 +265,7 @@ void kona_hazard_restore(struct kona_hazard *hazard)
 	if (depth < KONA_HAZARD_DEPTH && !KONA_MUTATED(NO_RESTORE))
 		copy_slots(hazard->guard->slots, hazard->saved[depth]);
 	else if (depth == KONA_HAZARD_DEPTH)
-		hazard->guard->size_bytes = hazard->size_bytes;
+		show(hazard);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	hazard->depth = depth;
 }

@@ -21,6 +21,13 @@
  * Stores of a guard that used the page, and published another since, are seen, too: on x86 they
  * become visible in order, before the slot in which the page no longer stands.
  *
+ * Sleep. As long as memory was never short no page is in a frame, and guards have nothing to do:
+ * code without guards is right everywhere (fault.h). So threads start with guards that see no VFMem
+ * (size_bytes 0), and the first batch that is evicted wakes them, by a plain store into each
+ * thread's block. Nobody needs to wait until a thread has seen it: what it does meanwhile is what
+ * unguarded code does. Nor do the slots of code that the store interrupts matter: it has no
+ * translations.
+ *
  * Signals. A handler runs guards, too, on the interrupted thread's slots: they are saved first, and
  * put back behind it. The walk looks at the slots before the saved ones, so that a page which goes
  * from one to the other is seen; saved slots are not cleared, so one that goes back is seen as
@@ -54,7 +61,7 @@ struct kona_hazard {
 		bool alternate;	       /* that stack is the one for signals */
 	} handlers[KONA_HAZARD_DEPTH]; /* Thread-local */
 	uint32_t depth;		       /* of handlers. Thread-local */
-	uintptr_t size_bytes;	       /* of VFMem, for guard->size_bytes. Immutable after enter */
+	uintptr_t size_bytes;	       /* for guard->size_bytes; 0: asleep. Atomic, edge GU-3 */
 	uint32_t missing;	       /* the thread is in a miss. Atomic, edge GU-2 */
 	bool deferred;		       /* signals wait for the end of the miss. Thread-local */
 	sigset_t unblocked;	       /* the mask before they did. Thread-local */
@@ -66,7 +73,8 @@ struct kona_held {
 	uint64_t bits[KONA_HELD_BITS / 64];
 };
 
-/* Makes VFMem of `space` visible to the guards of this thread, for as long as it lives. */
+/* Makes VFMem of `space` visible to the guards of this thread, for as long as it lives; when they
+ * are awake. */
 void kona_hazard_enter(struct kona_space *space);
 
 /* To this thread's guards all memory is ordinary from now on. A thread calls it before it ends. */
@@ -74,6 +82,12 @@ void kona_hazard_leave(void);
 
 /* In a forked child: forgets all threads; to this one all memory is ordinary. */
 void kona_hazard_forked(void);
+
+/* Before the first page leaves VFMem, and every time again: wakes the guards of all threads, of now
+ * and later. The caller holds the write-back lock. */
+void kona_hazard_wake(struct kona_space *space);
+/* They are awake; or were about to be woken. */
+bool kona_hazard_awake(void);
 
 /* Step 2 above. */
 void kona_hazard_barrier(struct kona_space *space);

@@ -5,8 +5,9 @@
  *
  * Catches: a guarded write lost or a stale line read back after any number of evictions; a frame
  * reused under a translation; pages that are lost on their way between frame and address; dirty
- * lines missed where guarded and unguarded code write the same page; memory beyond the budget; a
- * trend that prefetch does not find, and one that it finds in random accesses.
+ * lines missed where guarded and unguarded code write the same page; guards that do not wake, or
+ * wake too soon; memory beyond the budget; a trend that prefetch does not find, and one that it
+ * finds in random accesses.
  */
 #include "engine.h"
 
@@ -23,12 +24,24 @@
 
 enum { ROUNDS = 200000 };
 
-static uint64_t *make_data(enum kona_dirty_mode mode, uint64_t pages)
+/* While memory was never short, the guards sleep. */
+static uint64_t *make_sleeping_data(enum kona_dirty_mode mode, uint64_t pages)
 {
 	make_space(mode, &shm);
 	kona_guard_attach(&space);
 	kona_hazard_enter(&space);
 	return take_data(pages);
+}
+
+static uint64_t *make_data(enum kona_dirty_mode mode, uint64_t pages)
+{
+	uint64_t *data = make_sleeping_data(mode, pages);
+	sigset_t signals;
+
+	kona_space_lock(&space, &signals);
+	kona_hazard_wake(&space);
+	kona_space_unlock(&space, &signals);
+	return data;
 }
 
 static uint64_t get(const uint64_t *p)
@@ -81,12 +94,11 @@ static void *work(void *argument)
 	return NULL;
 }
 
-static void many_threads(enum kona_dirty_mode mode, uint32_t unguarded)
+static void many_threads_on(uint64_t *data, uint32_t unguarded)
 {
 	static uint64_t models[THREADS][DATA_PAGES * 64];
 	struct worker workers[THREADS];
 	pthread_t threads[THREADS];
-	uint64_t *data = make_data(mode, DATA_PAGES);
 
 	for (uint64_t i = 0; i < THREADS; i++) {
 		workers[i] = (struct worker){data, i, models[i], unguarded};
@@ -97,6 +109,84 @@ static void many_threads(enum kona_dirty_mode mode, uint32_t unguarded)
 	CHECK(stats.guard_misses > ROUNDS / 4);
 	CHECK(stats.evicted_pages > DATA_PAGES);
 	CHECK(stats.local_pages_peak <= space.frames.count);
+}
+
+static void many_threads(enum kona_dirty_mode mode, uint32_t unguarded)
+{
+	many_threads_on(make_data(mode, DATA_PAGES), unguarded);
+}
+
+static void woken_under_way(void)
+{
+	many_threads_on(make_sleeping_data(KONA_DIRTY_LINES, DATA_PAGES), 0);
+	CHECK(kona_hazard_awake());
+	CHECK(stats.faults_missing < DATA_PAGES); /* not for long without guards */
+}
+
+static void guards_sleep(void)
+{
+	uint64_t *data = make_sleeping_data(KONA_DIRTY_LINES, DATA_PAGES);
+	uint64_t few = space.frames.count / 2;
+
+	for (uint64_t i = 0; i < few; i++)
+		put(&data[i * WORDS], i + 1);
+	for (uint64_t i = 0; i < few; i++)
+		CHECK(kona_guard_load(&data[i * WORDS], 0) == &data[i * WORDS]);
+	CHECK(!kona_hazard_awake() && !stats.guard_misses && !stats.evicted_pages);
+	CHECK(stats.faults_missing <= few / 8); /* fresh memory comes in runs */
+	for (uint64_t i = few; i < DATA_PAGES; i++)
+		put(&data[i * WORDS], i + 1);
+	CHECK(kona_hazard_awake() && stats.guard_misses);
+	for (uint64_t round = 0; round < 2; round++)
+		for (uint64_t i = 0; i < DATA_PAGES; i++)
+			CHECK(get(&data[i * WORDS]) == i + 1);
+}
+
+/* A pin finds its page where all others find it. */
+static void pinned_asleep(void)
+{
+	uint64_t *data = make_sleeping_data(KONA_DIRTY_LINES, DATA_PAGES);
+	uint64_t page = kona_space_page(&space, data);
+
+	CHECK(!kona_guard_delta(data, 2));
+	CHECK(kona_pt_state(kona_pt_load(&space.pt, page)) == KONA_PT_INPLACE);
+	CHECK(stats.guard_misses == 0);
+}
+
+/* The guards of handlers that are too deep within one another see nothing, and the thread learns of
+ * a wake that came meanwhile when they are left. */
+static void woken_within_handlers(void)
+{
+	uint64_t *data = make_sleeping_data(KONA_DIRTY_LINES, DATA_PAGES);
+	struct kona_hazard *hazard = kona_hazard_self();
+	char stack[KONA_HAZARD_DEPTH + 1];
+	sigset_t signals;
+
+	for (int i = KONA_HAZARD_DEPTH; i >= 0; i--) /* the stack grows downwards */
+		kona_hazard_save(hazard, (uintptr_t)&stack[i], false);
+	kona_space_lock(&space, &signals);
+	kona_hazard_wake(&space);
+	kona_space_unlock(&space, &signals);
+	for (int i = 0; i <= KONA_HAZARD_DEPTH; i++)
+		kona_hazard_restore(hazard);
+	CHECK(kona_guard_is_far(data));
+	put(data, 5);
+	CHECK(get(data) == 5 && stats.guard_misses);
+}
+
+/* What a fault would bring in ends where the mapping does. */
+static void fresh_memory_ends(void)
+{
+	uint64_t *data;
+
+	make_space(KONA_DIRTY_LINES, &shm);
+	data = kona_region_alloc(&space, 64, 1, PROT_NONE);
+	CHECK(data && !kona_region_protect(&space, kona_space_page(&space, data), 8,
+					   PROT_READ | PROT_WRITE));
+	for (uint64_t i = 3; i < 8; i++)
+		data[i * WORDS] = i;
+	for (uint64_t i = 0; i < 8; i++)
+		CHECK(data[i * WORDS] == (i < 3 ? 0 : i));
 }
 
 static void guarded(void)
@@ -285,6 +375,11 @@ static void streams_are_prefetched(void)
 
 /* --- each in a process of its own --------------------------------------------------------------*/
 
+APART(guards_sleep)
+APART(pinned_asleep)
+APART(woken_within_handlers)
+APART(woken_under_way)
+APART(fresh_memory_ends)
 APART(guarded)
 APART(mixed_lines)
 APART(mixed_store)
@@ -302,6 +397,11 @@ APART(streams_are_prefetched)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(guards_sleep_apart),
+		cmocka_unit_test(pinned_asleep_apart),
+		cmocka_unit_test(woken_within_handlers_apart),
+		cmocka_unit_test(woken_under_way_apart),
+		cmocka_unit_test(fresh_memory_ends_apart),
 		cmocka_unit_test(guarded_apart),
 		cmocka_unit_test(mixed_lines_apart),
 		cmocka_unit_test(mixed_store_apart),
