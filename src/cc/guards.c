@@ -36,8 +36,8 @@ enum {
 extern const char KONA_CC_VERSION;
 static const char *wanted_version __attribute__((used, retain)) = &KONA_CC_VERSION;
 
-/* There may be far memory, awake or asleep. The fence has the guards behind it compare with memory: what was read
- * once already would go through a register, in each turn of a loop anew. */
+/* There may be far memory, awake or asleep. The fence has the guards behind it compare with memory:
+ * what was read once already would go through a register, in each turn of a loop anew. */
 GUARD int kona_cc_g_any_far(void)
 {
 	int any = kona_guard_self.bias != 0;
