@@ -73,6 +73,7 @@ static void locks_prepare(void)
 {
 	struct kona_space *space = kona_process_space();
 	struct kona_child *child;
+	sigset_t blocked;
 	int rc;
 
 	route = kona_alloc_enter_local();
@@ -80,10 +81,10 @@ static void locks_prepare(void)
 	if (!space)
 		return;
 	child = kona_lineage_prepare(space);
-	kona_hazard_close_gate();
+	kona_hazard_close_gate(&signals);
 	pthread_mutex_lock(&space->region.lock);
 	kona_process_prepare_fork();
-	kona_space_lock(space, &signals);
+	kona_space_lock(space, &blocked);
 	rc = kona_lineage_announce(space, child);
 	if (rc) {
 		kona_warn("fork: %s: the child will end when it touches its heap", strerror(-rc));
@@ -97,18 +98,20 @@ static void locks_prepare(void)
 static void locks_parent(void)
 {
 	struct kona_space *space = kona_process_space();
+	sigset_t blocked;
 
 	kona_alloc_leave(route);
 	if (!space)
 		return;
+	sigfillset(&blocked);
 	if (heritage) {
 		kona_lineage_announced(space);
 		set_inheritance(space, MADV_DONTFORK);
 	}
-	kona_space_unlock(space, &signals);
+	kona_space_unlock(space, &blocked);
 	kona_process_after_fork();
 	pthread_mutex_unlock(&space->region.lock);
-	kona_hazard_open_gate();
+	kona_hazard_open_gate(&signals);
 }
 
 /* The parent's threads are not here: their descriptors are of no use, and would keep ours from

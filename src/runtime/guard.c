@@ -34,12 +34,6 @@ void kona_guard_attach(struct kona_space *space)
 	kona_store_relaxed(&attached, space); /* relaxed: the only thread */
 }
 
-/* By the fault path, to its own address. */
-static void touch_in_place(struct kona_space *space, uint64_t page)
-{
-	(void)kona_load_relaxed(kona_space_address(space, page)); /* relaxed: only for the fault */
-}
-
 /* While guards sleep; and where a mapping is not readable and writable, for the kernel's
  * protection. */
 static bool is_used_in_place(const struct kona_space *space, uint64_t page)
@@ -71,27 +65,25 @@ static void make_room(struct kona_space *space)
 	}
 }
 
-void kona_guard_serve(struct kona_space *space, struct kona_hazard *hazard, uint64_t page)
+bool kona_guard_serve(struct kona_space *space, struct kona_hazard *hazard, uint64_t page)
 {
 	for (;;) {
 		uint64_t entry = kona_pt_load(&space->pt, page);
 
 		if (kona_pt_resident(entry))
-			return;
+			return true;
+		if (!kona_pt_busy(entry) && is_used_in_place(space, page))
+			return false;
 		switch (kona_pt_state(entry)) {
 		case KONA_PT_COOLING:
 			if (kona_fetch_recall(space, &hazard->prefetch, page, entry))
-				return;
+				return true;
 			break;
 		case KONA_PT_LOST:
 			kona_fatal("page %p is lost: no memory node has it any more",
 				   (void *)kona_space_address(space, page));
 		case KONA_PT_ABSENT:
 		case KONA_PT_REMOTE:
-			if (is_used_in_place(space, page)) {
-				touch_in_place(space, page);
-				return;
-			}
 			if (kona_fetch_frames(space, &hazard->prefetch, page, entry) == -EAGAIN)
 				make_room(space);
 			break;
@@ -107,12 +99,17 @@ void kona_guard_missed(const void *address)
 	struct kona_space *space = kona_load_relaxed(&attached); /* relaxed: see there */
 	struct kona_hazard *hazard = kona_hazard_self();
 	int saved = errno;
+	bool served;
 
 	if (KONA_UNLIKELY(!kona_load_relaxed(&space->guarded))) /* relaxed: once is enough */
 		kona_space_expect_guards(space);
 	kona_hazard_begin_miss(hazard);
-	kona_guard_serve(space, hazard, kona_space_page(space, address));
+	served = kona_guard_serve(space, hazard, kona_space_page(space, address));
 	kona_hazard_end_miss(hazard);
+	/* Behind the miss: where it is refused, the program's handler may leave for ever, or change
+	 * protections itself. relaxed: only for the fault */
+	if (!served)
+		(void)kona_load_relaxed((const char *)address);
 	errno = saved;
 }
 

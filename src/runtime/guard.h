@@ -19,9 +19,12 @@ void kona_guard_attach(struct kona_space *space);
 
 /*
  * Makes the page resident, or sees that it is. By the thread of `hazard`; may evict, and sleep
- * while another thread brings the page in. A store that fails is the end of the program.
+ * while another thread brings the page in. A store that fails is the end of the program. False: it
+ * is to be touched at its own address, where the fault path brings it in, or the kernel refuses:
+ * guards sleep, or the page keeps its protection (kona_space_shield()).
  */
-void kona_guard_serve(struct kona_space *space, struct kona_hazard *hazard, uint64_t page);
+KONA_MUST_CHECK bool kona_guard_serve(struct kona_space *space, struct kona_hazard *hazard,
+				      uint64_t page);
 
 /* What the two preserve_most entry points of include/kona/guard.h call. */
 void kona_guard_missed(const void *address);

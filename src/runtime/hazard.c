@@ -284,8 +284,12 @@ static bool anybody_misses(void)
 }
 
 /* It waits without the lock: whoever misses may need it, to evict. */
-void kona_hazard_close_gate(void)
+void kona_hazard_close_gate(sigset_t *ret_signals)
 {
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, ret_signals);
 	kona_add_relaxed(&registry.gate, 1); /* relaxed: the barrier below orders it */
 	pthread_mutex_lock(&registry.lock);
 	if (registry.threads)
@@ -295,9 +299,10 @@ void kona_hazard_close_gate(void)
 		sched_yield();
 }
 
-void kona_hazard_open_gate(void)
+void kona_hazard_open_gate(const sigset_t *signals)
 {
 	kona_sub_relaxed(&registry.gate, 1); /* relaxed: those who wait look again */
+	pthread_sigmask(SIG_SETMASK, signals, NULL);
 }
 
 bool kona_hazard_gate_closed(void)

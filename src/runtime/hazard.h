@@ -108,10 +108,11 @@ void kona_hazard_restore(struct kona_hazard *hazard);
 
 /*
  * The gate. While it is closed no thread begins a miss, and after kona_hazard_close_gate() none is
- * in one. The caller holds none of the runtime's locks. Closings add up.
+ * in one. The caller holds no lock that a miss may want: the region lock at most. Closings add up.
+ * All signals are blocked meanwhile: a handler on this very thread would wait at the gate for ever.
  */
-void kona_hazard_close_gate(void);
-void kona_hazard_open_gate(void);
+void kona_hazard_close_gate(sigset_t *ret_signals);
+void kona_hazard_open_gate(const sigset_t *signals);
 bool kona_hazard_gate_closed(void);
 
 /* Waits at the gate, then marks the thread as being in a miss; and the end of it, when signals that

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
@@ -225,6 +226,58 @@ static void from_threads(void)
 	CHECK(!munmap(quarters, size));
 }
 
+static char *closed;
+static pthread_barrier_t barrier;
+static sigjmp_buf jump;
+
+static void on_segv(int number)
+{
+	siglongjmp(jump, 1);
+}
+
+/* Is refused, leaves the handler for good, and does nothing more. */
+static void *try_closed(void *argument)
+{
+	volatile int tries = 0;
+
+	if (!sigsetjmp(jump, 1)) {
+		tries++;
+		get(closed);
+		tries++;
+	}
+	pthread_barrier_wait(&barrier); /* the other one forks */
+	pthread_barrier_wait(&barrier);
+	return (void *)(uintptr_t)tries;
+}
+
+static void after_refusals(void)
+{
+	struct sigaction action = {.sa_handler = on_segv};
+	char *memory = map_framed(75);
+	pthread_t thread;
+	void *tries;
+	pid_t pid;
+
+	closed = memory + size / 2; /* remote by now */
+	CHECK(!mprotect(closed, MIB, PROT_NONE));
+	CHECK(!sigaction(SIGSEGV, &action, NULL));
+	CHECK(!pthread_barrier_init(&barrier, NULL, 2));
+	CHECK(!pthread_create(&thread, NULL, try_closed, NULL));
+	pthread_barrier_wait(&barrier);
+	pid = fork_checked();
+	if (!pid) {
+		CHECK(!wrong_by_guards(memory, size / 2, 75));
+		_exit(0);
+	}
+	printf("  child: %d\n", ends(pid));
+	pthread_barrier_wait(&barrier);
+	CHECK(!pthread_join(thread, &tries));
+	printf("  %d tries\n", (int)(uintptr_t)tries);
+	CHECK(!mprotect(closed, MIB, PROT_READ | PROT_WRITE));
+	CHECK(!wrong_by_guards(memory, size, 75));
+	CHECK(!munmap(memory, size));
+}
+
 /* --- executing ---------------------------------------------------------------------------------*/
 
 /* The words that the executed program gets lie in frames. */
@@ -294,6 +347,7 @@ int main(int argc, char **argv)
 						  {"generations", generations},
 						  {"beside-threads", beside_threads},
 						  {"from-threads", from_threads},
+						  {"after-refusals", after_refusals},
 						  {"executes", executes},
 						  {"executes-itself", executes_itself},
 						  {"executed", executed}};

@@ -561,19 +561,19 @@ static void start(uint64_t seed)
 /* What a fork needs: all at its own address, and no guard that brings anything back to a frame. */
 static void gather_in_place(void)
 {
-	sigset_t signals;
+	sigset_t signals, blocked;
 
-	kona_hazard_close_gate();
+	kona_hazard_close_gate(&signals);
 	pthread_mutex_lock(&space.region.lock);
-	kona_space_lock(&space, &signals);
+	kona_space_lock(&space, &blocked);
 	kona_fault_round_trip(&space);
 	kona_inplace_enter_range(&space, 0, all_pages());
 	for (uint64_t page = 0; page < all_pages(); page++)
 		if (kona_pt_framed(kona_pt_load(&space.pt, page)))
 			found("page %" PRIu64 " is in a frame behind the gate", page);
-	kona_space_unlock(&space, &signals);
+	kona_space_unlock(&space, &blocked);
 	pthread_mutex_unlock(&space.region.lock);
-	kona_hazard_open_gate();
+	kona_hazard_open_gate(&signals);
 }
 
 /* A batch evicts KONA_EVICT_BATCH pages at most. */

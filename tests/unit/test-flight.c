@@ -210,15 +210,16 @@ static void a_discard_lands(void)
 static void all_land_in_place(void)
 {
 	uint64_t *data = make_data(), first = kona_space_page(&space, data);
+	sigset_t signals;
 
 	fly(data, 16);
-	kona_hazard_close_gate();
+	kona_hazard_close_gate(&signals);
 	kona_fault_round_trip(&space);
 	kona_inplace_enter_range(&space, 0, kona_region_used_pages(&space.region));
 	CHECK(ended == 1 && flights_left() == 0);
 	for (uint64_t i = 0; i < 16; i++)
 		CHECK(kona_pt_state(kona_pt_load(&space.pt, first + i)) == KONA_PT_INPLACE);
-	kona_hazard_open_gate();
+	kona_hazard_open_gate(&signals);
 	CHECK(get(&data[5 * WORDS]) == 6);
 }
 
@@ -370,18 +371,19 @@ static void a_discard_waits_for_runs(void)
 static void runs_land_in_place(void)
 {
 	uint64_t *data = make_data(), first = kona_space_page(&space, data);
+	sigset_t signals;
 
 	for (uint64_t i = 0; i < DATA_PAGES / 2; i++) {
 		await_frames();
 		CHECK(data[i * WORDS] == i + 1);
 	}
 	CHECK(begun);
-	kona_hazard_close_gate();
+	kona_hazard_close_gate(&signals);
 	kona_fault_round_trip(&space);
 	kona_inplace_enter_range(&space, first, DATA_PAGES);
 	for (uint64_t i = 0; i < DATA_PAGES; i++)
 		CHECK(kona_pt_state(kona_pt_load(&space.pt, first + i)) != KONA_PT_FETCHING);
-	kona_hazard_open_gate();
+	kona_hazard_open_gate(&signals);
 	CHECK(get(&data[5 * WORDS]) == 6);
 }
 

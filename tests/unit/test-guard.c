@@ -7,11 +7,12 @@
  * reused under a translation; pages that are lost on their way between frame and address; dirty
  * lines missed where guarded and unguarded code write the same page; guards that do not wake, or
  * wake too soon; memory beyond the budget; a trend that prefetch does not find, and one that it
- * finds in random accesses.
+ * finds in random accesses; a thread that waits at a gate that it closed itself.
  */
 #include "engine.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <string.h>
 
 #include <kona/guard.h>
@@ -306,6 +307,59 @@ static void protection_is_felt(void)
 	CHECK(kona_guard_store(&data[600 * WORDS], 1) == &data[600 * WORDS]);
 }
 
+/* --- signals and the gate ----------------------------------------------------------------------*/
+
+static uint64_t *theirs; /* what the handler looks at */
+static volatile sig_atomic_t handled;
+
+static void look(int signal)
+{
+	handled = get(theirs) == 1 ? 1 : -1;
+}
+
+/* A handler on the thread that closed the gate would wait at it for ever. */
+static void handlers_wait_for_the_gate(void)
+{
+	struct sigaction action = {.sa_handler = look};
+	sigset_t signals;
+
+	theirs = make_data(KONA_DIRTY_LINES, DATA_PAGES);
+	for (uint64_t i = 0; i < DATA_PAGES; i++)
+		put(&theirs[i * WORDS], i + 1);
+	CHECK(!sigaction(SIGUSR1, &action, NULL));
+	kona_hazard_close_gate(&signals);
+	CHECK(!raise(SIGUSR1) && !handled);
+	kona_hazard_open_gate(&signals);
+	CHECK(handled == 1);
+}
+
+static sigjmp_buf refused;
+
+static void leave(int signal)
+{
+	siglongjmp(refused, 1);
+}
+
+/* The handler of an access that the kernel refuses may never come back: that is no miss. */
+static void refused_access_is_no_miss(void)
+{
+	struct sigaction action = {.sa_handler = leave};
+	uint64_t *data = make_data(KONA_DIRTY_LINES, DATA_PAGES);
+	uint64_t page = kona_space_page(&space, data);
+	volatile bool tried = false;
+
+	for (uint64_t i = 0; i < DATA_PAGES; i++)
+		put(&data[i * WORDS], i + 1);
+	CHECK(!kona_region_protect(&space, page, 16, PROT_NONE));
+	CHECK(!sigaction(SIGSEGV, &action, NULL));
+	if (!sigsetjmp(refused, 1)) {
+		tried = true;
+		get(data);
+		CHECK(false);
+	}
+	CHECK(tried && !kona_hazard_self()->missing);
+}
+
 static void copies_cross_pages(void)
 {
 	static char bytes[40000], back[40000];
@@ -390,6 +444,8 @@ APART(stale_translation_brings_it_back)
 APART(discarded)
 APART(discarded_in_place)
 APART(protection_is_felt)
+APART(handlers_wait_for_the_gate)
+APART(refused_access_is_no_miss)
 APART(copies_cross_pages)
 APART(neighbours_are_neighbours)
 APART(streams_are_prefetched)
@@ -412,6 +468,8 @@ int main(void)
 		cmocka_unit_test(discarded_apart),
 		cmocka_unit_test(discarded_in_place_apart),
 		cmocka_unit_test(protection_is_felt_apart),
+		cmocka_unit_test(handlers_wait_for_the_gate_apart),
+		cmocka_unit_test(refused_access_is_no_miss_apart),
 		cmocka_unit_test(copies_cross_pages_apart),
 		cmocka_unit_test(neighbours_are_neighbours_apart),
 		cmocka_unit_test(streams_are_prefetched_apart),
