@@ -86,7 +86,7 @@ static void settle_held(struct kona_space *space, uint64_t page, uint64_t entry,
 		(void)kona_frame_collect(&space->frames, frame);
 	if (kona_pt_framed(entry)) {
 		memset(kona_frame_address(&space->frames, frame), 0, KONA_PAGE_BYTES);
-		settled = kona_space_frame_entry(space, page, frame, flags);
+		settled = kona_space_kept_entry(space, page, frame, flags);
 	}
 	if (kona_pt_settle(&space->pt, page, settled))
 		kona_space_wake(space, page);

@@ -149,18 +149,18 @@ static bool is_framed(const struct kona_victim *victim)
 	return kona_pt_framed(victim->entry);
 }
 
-/* As it was before it was claimed; a framed page is in sight again. */
+/* As it was before it was claimed; a framed page is in sight again, where it may be. */
 static void put_back(struct kona_space *space, const struct kona_victim *victim)
 {
 	uint64_t entry = victim->entry;
 
 	if (is_framed(victim))
-		entry = kona_space_frame_entry(space, victim->page, kona_pt_payload(entry),
-					       entry & (KONA_PT_ZERO | KONA_PT_STALE));
+		entry = kona_space_kept_entry(space, victim->page, kona_pt_payload(entry),
+					      entry & (KONA_PT_ZERO | KONA_PT_STALE));
 	kona_vacate_keep(space, victim->page, entry);
 }
 
-/* Some victim was in sight since the last barrier. */
+/* Some victim was in sight since the last barrier; a shielded one comes and goes without a note. */
 static bool wants_barrier(const struct kona_space *space)
 {
 	const struct kona_evict *evict = &space->evict;
@@ -168,7 +168,7 @@ static bool wants_barrier(const struct kona_space *space)
 	for (uint32_t i = 0; i < evict->count; i++) {
 		const struct kona_victim *victim = &evict->victims[i];
 
-		if (!is_framed(victim) ||
+		if (!is_framed(victim) || kona_space_shielded(space, victim->page) ||
 		    kona_frame_cooled(&space->frames, kona_pt_payload(victim->entry)) ==
 			    evict->barriers)
 			return true;
@@ -256,7 +256,7 @@ static bool recall(struct kona_space *space, const struct kona_victim *victim)
 	if (victim->dirty_lines && (space->frames.marks[frame] & KONA_FRAME_COMPARE))
 		kona_dirty_baseline(&space->dirty, &space->frames, frame, victim->content);
 	if (is_framed(victim))
-		entry = kona_space_frame_entry(space, victim->page, frame, flags);
+		entry = kona_space_kept_entry(space, victim->page, frame, flags);
 	else if (kona_uffd_copy(space->uffd, kona_space_address(space, victim->page),
 				victim->content, KONA_PAGE_BYTES, space->write_protect, &done))
 		return false;

@@ -4,6 +4,7 @@
  * transport). One thread per space.
  *
  * It never blocks on anything but its descriptors: whoever it could wait for may be waiting for it.
+ * (It tries for the write-back lock, seldom.)
  * A fault that cannot be served now (no frame is free, or a fork is under way) is kept and tried
  * again when the evictor feeds the handler or the fork event was read.
  *
@@ -77,6 +78,22 @@ static int unprotect(struct kona_space *space, uint64_t page, uint64_t seen)
 	return rc == -EAGAIN ? rc : 0;
 }
 
+/* Between frame and address. What is not moved lightly needs the write-back lock, for which the
+ * handler does not wait. */
+static int cross(struct kona_space *space, uint64_t page, uint64_t seen,
+		 int (*way)(struct kona_space *space, uint64_t page, uint64_t seen, bool locked))
+{
+	int rc = way(space, page, seen, false);
+
+	if (rc != -EPERM)
+		return rc;
+	if (pthread_mutex_trylock(&space->write_back))
+		return -EAGAIN;
+	rc = way(space, page, seen, true);
+	pthread_mutex_unlock(&space->write_back);
+	return rc;
+}
+
 static int serve_once(struct kona_space *space, uint64_t page, uint64_t flags)
 {
 	uint64_t entry = kona_pt_load(&space->pt, page);
@@ -96,7 +113,7 @@ static int serve_once(struct kona_space *space, uint64_t page, uint64_t flags)
 		return protection ? unprotect(space, page, entry) : refill(space, page, entry);
 	case KONA_PT_FRAME:
 	case KONA_PT_COOLING:
-		return kona_inplace_enter(space, page, entry);
+		return cross(space, page, entry, kona_inplace_enter);
 	case KONA_PT_OUTSIDE: /* an old message: the program mapped something there since */
 		kona_space_wake(space, page);
 		return 0;
@@ -130,7 +147,7 @@ static int serve_frame(struct kona_space *space, uint32_t frame)
 	if (kona_pt_busy(entry))
 		return -EAGAIN;
 	if (kona_pt_state(entry) == KONA_PT_INPLACE && kona_pt_payload(entry) == frame)
-		return kona_inplace_leave(space, page, entry);
+		return cross(space, page, entry, kona_inplace_leave);
 	/* An old message: the page has come back, and may be gone again. */
 	kona_uffd_wake(space->uffd, kona_frame_address(&space->frames, frame), KONA_PAGE_BYTES);
 	return 0;

@@ -12,7 +12,25 @@
  * store then: a store that the baseline missed or caught has its mark, and what is sent at eviction
  * is the union of marks and differences. (tests/model/guard.pml.)
  *
- * State: none of its own. What can fail: a page pinned for DMA, or a fork under way: not now.
+ * Protection. The kernel moves nothing out of, or into, a mapping that is not writable; yet a page
+ * may have to go back to its frame there, for a translation from before the protection changed. Its
+ * thread may be about to load or to store, and knows nothing of the change. What it does counts as
+ * done before it, so it is served, once or as long as its slot names the page; but
+ *
+ *   - nobody may come to the frame anew: the page stays out of the guards' sight there (COOLING),
+ *     and a guard that misses a shielded page touches its own address (guard.c)
+ *   - what it stores must be seen by all who read the page later, in place, and by itself. Two
+ *     copies, one for old translations and one in place, would lose it; so the page is at one of
+ *     its addresses, there as elsewhere, and whoever touches the other one brings it over
+ *
+ * It goes by a copy, which must not miss a store, and behind which no reader may find the old
+ * contents. Out: read, drop at its own address, then fill the frame. Nobody can store in place
+ * while the mapping is not writable: that changes under the write-back lock only, so the copier
+ * holds it; the handler, which must not wait, tries. In: guards do store to the frame. It is moved
+ * to the staging area, which stops them, and copied from there.
+ *
+ * State: none of its own; the first page of the staging area, under the write-back lock. What can
+ * fail: a page pinned for DMA, or a fork under way: not now.
  */
 #include "runtime/inplace.h"
 
@@ -54,26 +72,52 @@ static int move(struct kona_space *space, char *to, char *from)
 	return kona_uffd_move(space->uffd, to, from, KONA_PAGE_BYTES, &done);
 }
 
-int kona_inplace_enter(struct kona_space *space, uint64_t page, uint64_t seen)
+static int fill(struct kona_space *space, char *to, const char *bytes)
+{
+	size_t done;
+
+	return kona_uffd_copy(space->uffd, to, bytes, KONA_PAGE_BYTES, false, &done);
+}
+
+/* No fork is under way (its thread holds the lock): what could be moved out can be moved back. */
+static int copy_in(struct kona_space *space, char *home, char *address)
+{
+	char *between = kona_vacate_staged(space, 0);
+	int rc = move(space, between, address);
+
+	if (rc)
+		return rc;
+	rc = fill(space, home, between);
+	if (!rc)
+		kona_os_madvise(between, KONA_PAGE_BYTES, MADV_DONTNEED);
+	else if (move(space, address, between))
+		kona_fatal("page %p cannot go to its own address: %s", (void *)home, strerror(-rc));
+	return rc;
+}
+
+int kona_inplace_enter(struct kona_space *space, uint64_t page, uint64_t seen, bool locked)
 {
 	uint32_t frame = kona_pt_payload(seen);
 	uint64_t flags = seen & (KONA_PT_ZERO | KONA_PT_STALE);
+	char *home = kona_space_address(space, page);
+	char *address = kona_frame_address(&space->frames, frame);
 	int rc;
 
 	if (!kona_pt_claim(&space->pt, page, seen, KONA_PT_VACATING))
 		return -ESTALE;
 	expect_writers(space, frame, seen);
-	rc = move(space, kona_space_address(space, page),
-		  kona_frame_address(&space->frames, frame));
+	rc = move(space, home, address);
+	if (rc == -EINVAL && locked)
+		rc = copy_in(space, home, address);
 	if (rc) {
-		/* A mapping that is not writable, or the program's own: the access is its affair.
-		 */
-		bool pass = rc != -EAGAIN && rc != -EBUSY;
-
-		kona_vacate_keep(space, page, kona_space_frame_entry(space, page, frame, flags));
-		if (pass)
-			kona_space_wake(space, page);
-		return pass ? 0 : -EAGAIN;
+		kona_vacate_keep(space, page, kona_space_kept_entry(space, page, frame, flags));
+		if (rc == -EAGAIN || rc == -EBUSY)
+			return -EAGAIN;
+		if (rc == -EINVAL && !locked)
+			return -EPERM;
+		/* What is mapped there is the program's own: the access is its affair. */
+		kona_space_wake(space, page);
+		return 0;
 	}
 	space->frames.marks[frame] &= (uint8_t) ~(KONA_FRAME_SOLID | KONA_FRAME_AHEAD);
 	kona_vacate_keep(space, page, kona_pt_entry(KONA_PT_INPLACE, flags, frame));
@@ -94,17 +138,25 @@ static int move_shared(struct kona_space *space, uint32_t frame, char *to, char 
 	return move(space, to, from);
 }
 
-/* The page was dropped at its own address: it is zeros, whose frame needs memory again. */
-static int fill(struct kona_space *space, char *to)
+/* Under the write-back lock. */
+static int copy_out(struct kona_space *space, char *address, char *home)
 {
-	static const char zeros[KONA_PAGE_BYTES];
-	size_t done;
+	char bytes[KONA_PAGE_BYTES];
+	int rc = kona_vacate_read(home, bytes);
 
-	return kona_uffd_copy(space->uffd, to, zeros, KONA_PAGE_BYTES, false, &done);
+	if (rc)
+		return rc;
+	if (kona_os_madvise(home, KONA_PAGE_BYTES, MADV_DONTNEED))
+		return -EBUSY;
+	rc = fill(space, address, bytes);
+	if (rc)
+		kona_fatal("page %p cannot go back to its frame: %s", (void *)home, strerror(-rc));
+	return 0;
 }
 
-int kona_inplace_leave(struct kona_space *space, uint64_t page, uint64_t seen)
+int kona_inplace_leave(struct kona_space *space, uint64_t page, uint64_t seen, bool locked)
 {
+	static const char zeros[KONA_PAGE_BYTES];
 	uint32_t frame = kona_pt_payload(seen);
 	uint64_t flags = seen & (KONA_PT_ZERO | KONA_PT_STALE);
 	char *home = kona_space_address(space, page);
@@ -116,36 +168,43 @@ int kona_inplace_leave(struct kona_space *space, uint64_t page, uint64_t seen)
 	rc = move(space, address, home);
 	if (rc == -EBUSY)
 		rc = move_shared(space, frame, address, home);
-	if (rc == -ENOENT) {
+	if (rc == -EINVAL && locked)
+		rc = copy_out(space, address, home);
+	if (rc == -ENOENT) { /* dropped at its own address: the frame needs memory again */
 		if (!(flags & KONA_PT_ZERO)) /* the store's bytes are of an earlier life */
 			flags = KONA_PT_ZERO | KONA_PT_STALE;
-		rc = fill(space, address);
+		rc = fill(space, address, zeros);
 	}
 	if (rc) {
 		kona_vacate_keep(space, page, seen);
+		if (rc == -EINVAL && !locked)
+			return -EPERM;
 		if (rc != -EAGAIN && rc != -EBUSY)
 			kona_fatal("page %p cannot go back to its frame: %s", (void *)home,
 				   strerror(-rc));
 		return -EAGAIN;
 	}
 	space->frames.marks[frame] |= KONA_FRAME_SOLID | KONA_FRAME_MARKED;
-	kona_vacate_keep(space, page, kona_space_frame_entry(space, page, frame, flags));
+	kona_vacate_keep(space, page, kona_space_kept_entry(space, page, frame, flags));
 	kona_add_relaxed(&space->stats->moved_to_frame, 1); /* relaxed: a figure */
 	return 0;
 }
 
 static void bring_in_place(struct kona_space *space, uint64_t page)
 {
-	for (;;) {
+	int rc;
+
+	do {
 		uint64_t entry = kona_pt_load(&space->pt, page);
 
 		if (kona_pt_busy(entry))
 			entry = kona_flight_await(space, page);
 		if (!kona_pt_framed(entry))
 			return;
-		if (kona_inplace_enter(space, page, entry) == -EAGAIN)
+		rc = kona_inplace_enter(space, page, entry, true);
+		if (rc == -EAGAIN)
 			usleep(RETRY_US);
-	}
+	} while (rc);
 }
 
 void kona_inplace_enter_range(struct kona_space *space, uint64_t first, uint64_t pages)

@@ -217,15 +217,6 @@ static void say_no_more(int error)
 			  strerror(-error));
 }
 
-/* Where the kernel's protection is to be felt, guarded code must not go to frames. */
-static void keep_in_place(struct kona_space *space, uint64_t first, uint64_t pages, int protection)
-{
-	if (protection == (PROT_READ | PROT_WRITE))
-		return;
-	kona_space_shield(space, first, pages);
-	kona_inplace_enter_range(space, first, pages);
-}
-
 /* Of a range that is free, or about to be. Protection changes wait for evictions of the range,
  * which may be copying (vacate.c). */
 static int protect(struct kona_space *space, uint64_t first, uint64_t pages, int protection)
@@ -241,14 +232,19 @@ static int protect(struct kona_space *space, uint64_t first, uint64_t pages, int
 	return rc;
 }
 
-/* Of a range that may hold pages. */
+/* Of a range that may hold pages. Where the kernel's protection is to be felt, guarded code must
+ * not go to frames. */
 static int protect_in_use(struct kona_space *space, uint64_t first, uint64_t pages, int protection)
 {
+	bool plain = protection == (PROT_READ | PROT_WRITE);
 	sigset_t signals;
 	int rc;
 
+	if (!plain)
+		kona_space_shield(space, first, pages);
 	kona_space_lock(space, &signals);
-	keep_in_place(space, first, pages, protection);
+	if (!plain)
+		kona_inplace_enter_range(space, first, pages);
 	rc = kona_os_mprotect(kona_space_address(space, first), pages * KONA_PAGE_BYTES, protection)
 		     ? -errno
 		     : 0;

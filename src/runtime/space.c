@@ -11,7 +11,11 @@
 #include "base/atomic.h"
 #include "runtime/cool.h"
 #include "runtime/fatal.h"
+#include "runtime/hazard.h"
 #include "runtime/os.h"
+
+/* Values of a shield: there is none; all know of it; or some may not yet. */
+enum { SHIELD_NONE, SHIELD_KNOWN, SHIELD_NEW };
 
 /*
  * VFMem starts without access: regions open what they hand out, and a stray pointer is a SIGSEGV.
@@ -179,9 +183,25 @@ int64_t kona_space_resize(struct kona_space *space, uint64_t local_bytes)
 
 void kona_space_shield(struct kona_space *space, uint64_t first, uint64_t pages)
 {
-	for (uint64_t i = first / KONA_SHIELD_PAGES; i <= (first + pages - 1) / KONA_SHIELD_PAGES;
-	     i++)
-		kona_store_relaxed(&space->shield[i], 1); /* relaxed: see kona_space_shielded() */
+	uint64_t from = first / KONA_SHIELD_PAGES, to = (first + pages - 1) / KONA_SHIELD_PAGES;
+	bool known = true;
+	sigset_t signals;
+
+	for (uint64_t i = from; i <= to; i++) {
+		/* SH-1: acquire, pairs with the release below. */
+		if (kona_load_acquire(&space->shield[i]) == SHIELD_KNOWN)
+			continue;
+		kona_store_relaxed(&space->shield[i], SHIELD_NEW); /* relaxed: what follows */
+		known = false;
+	}
+	if (known)
+		return;
+	kona_hazard_close_gate(&signals);
+	kona_fault_round_trip(space);
+	kona_hazard_open_gate(&signals);
+	for (uint64_t i = from; i <= to; i++)
+		/* SH-1: release; who finds it so need not wait. */
+		kona_store_release(&space->shield[i], SHIELD_KNOWN);
 }
 
 void kona_space_wake(struct kona_space *space, uint64_t page)

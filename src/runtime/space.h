@@ -16,7 +16,7 @@
  * Locks, in the order in which they are taken (fork takes all):
  *   region lock (region.h) -> broker lock (broker.h) -> write-back lock (below)
  *     -> registry of guarding threads (hazard.h)
- * The fault handler takes none of them: whoever holds one may be waiting for the handler.
+ * The fault handler waits for none of them: whoever holds one may be waiting for the handler.
  */
 #ifndef KONA_RUNTIME_SPACE_H
 #define KONA_RUNTIME_SPACE_H
@@ -64,7 +64,7 @@ struct kona_space {
 	struct kona_pagetable pt;
 	struct kona_frames frames;
 	uint8_t *line_marks;  /* of VFMem and FMem: set by guards (frame.h). Immutable after init */
-	uint8_t *shield;      /* per SHIELD_PAGES: no frames there. Atomic, no edge: set only */
+	uint8_t *shield;      /* per SHIELD_PAGES: 0, or no frames there. Atomic, edge SH-1 */
 	bool guarded;	      /* guards missed already. Atomic, no edge: set only */
 	uint32_t *slab_local; /* local pages per slab. Atomic, no edge: lets the hand skip slabs */
 
@@ -112,8 +112,10 @@ int64_t kona_space_resize(struct kona_space *space, uint64_t local_bytes);
 
 /*
  * Pages in whose neighbourhood (2 MiB) a mapping is not plainly readable and writable are not
- * brought into frames, where the kernel's protection would not hold: guarded code uses them at
- * their own address.
+ * brought into guards' sight in frames, where the kernel's protection would not hold: guarded code
+ * uses them at their own address. When this returns, all know it: misses that had not seen it are
+ * over, and so is what the fault handler was at. (Who holds the write-back lock later does.) A page
+ * that was in a frame before is there still. The caller holds the region lock at most.
  */
 void kona_space_shield(struct kona_space *space, uint64_t first, uint64_t pages);
 
@@ -126,7 +128,7 @@ static inline bool kona_space_contains(const struct kona_space *space, const voi
 
 static inline bool kona_space_shielded(const struct kona_space *space, uint64_t page)
 {
-	/* relaxed: whoever changes a protection deals with the pages that are there (region.c) */
+	/* relaxed: kona_space_shield() waits for those who saw it too early */
 	return kona_load_relaxed(&space->shield[page / KONA_SHIELD_PAGES]);
 }
 
@@ -147,6 +149,17 @@ static inline uint64_t kona_space_frame_entry(const struct kona_space *space, ui
 	return kona_pt_frame_entry(flags, frame,
 				   (uint64_t)(kona_frame_address(&space->frames, frame) -
 					      kona_space_address(space, page)));
+}
+
+/* The same of a page that was in a frame before, and may be shielded by now: then it stays out of
+ * sight, for old translations only. By the fault handler, or under the write-back lock. */
+static inline uint64_t kona_space_kept_entry(const struct kona_space *space, uint64_t page,
+					     uint32_t frame, uint64_t flags)
+{
+	uint64_t entry = kona_space_frame_entry(space, page, frame, flags);
+
+	return kona_space_shielded(space, page) ? kona_pt_out_of_sight(entry, KONA_PT_COOLING)
+						: entry;
 }
 
 /* Lets the threads that are stopped on the page fault again. Any thread. */

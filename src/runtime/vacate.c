@@ -74,21 +74,38 @@ static int move_shared(struct kona_space *space, uint32_t victim)
 	return move_one(space, victim);
 }
 
+static bool is_there(char *home)
+{
+	unsigned char state = 1;
+
+	return syscall(SYS_mincore, home, KONA_PAGE_BYTES, &state) || state & 1;
+}
+
+/* A read of a page that is not there fails: such a call does not wait for the userfaultfd. */
+int kona_vacate_read(char *home, char *bytes)
+{
+	int memory = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/mem", O_RDONLY | O_CLOEXEC);
+	ssize_t got;
+
+	if (memory < 0)
+		return -EBUSY;
+	got = pread(memory, bytes, KONA_PAGE_BYTES, (off_t)(uintptr_t)home);
+	syscall(SYS_close, memory);
+	if (got == KONA_PAGE_BYTES)
+		return 0;
+	return is_there(home) ? -EBUSY : -ENOENT;
+}
+
 /* A page in a mapping that is not writable: its bytes are copied, then it is dropped. */
 static int copy_out(struct kona_space *space, uint32_t victim)
 {
 	char bytes[KONA_PAGE_BYTES];
 	char *home = at_home(space, victim);
-	int memory = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/mem", O_RDONLY | O_CLOEXEC);
 	size_t done;
-	ssize_t got;
+	int rc = kona_vacate_read(home, bytes);
 
-	if (memory < 0)
-		return -errno;
-	got = pread(memory, bytes, sizeof(bytes), (off_t)(uintptr_t)home);
-	syscall(SYS_close, memory);
-	if (got != (ssize_t)sizeof(bytes))
-		return -EBUSY;
+	if (rc)
+		return rc;
 	if (kona_uffd_copy(space->uffd, kona_vacate_staged(space, victim), bytes, sizeof(bytes),
 			   false, &done))
 		return -EBUSY;

@@ -29,6 +29,12 @@ void kona_vacate_to_frames(struct kona_space *space);
 /* Where a victim stands in the staging area, once it is moved. */
 char *kona_vacate_staged(struct kona_space *space, uint32_t victim);
 
+/*
+ * Reads a page at its own address, whatever its protection. The caller owns the page, and holds the
+ * write-back lock, so that its protection stays. -ENOENT: it was dropped; -EBUSY: not now.
+ */
+KONA_MUST_CHECK int kona_vacate_read(char *home, char *bytes);
+
 /* Settles an owned page as local, with `entry`; wakes who waits for it. */
 void kona_vacate_keep(struct kona_space *space, uint64_t page, uint64_t entry);
 

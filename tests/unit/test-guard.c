@@ -7,7 +7,9 @@
  * reused under a translation; pages that are lost on their way between frame and address; dirty
  * lines missed where guarded and unguarded code write the same page; guards that do not wake, or
  * wake too soon; memory beyond the budget; a trend that prefetch does not find, and one that it
- * finds in random accesses; a thread that waits at a gate that it closed itself.
+ * finds in random accesses; a change of protection that guards do not feel, or behind which a store
+ * of an old translation is lost, or the program ends or hangs; a thread that waits at a gate that
+ * it closed itself.
  */
 #include "engine.h"
 
@@ -21,6 +23,8 @@
 #include "runtime/discard.h"
 #include "runtime/guard.h"
 #include "runtime/hazard.h"
+#include "runtime/inplace.h"
+#include "runtime/os.h"
 #include "runtime/prefetch.h"
 
 enum { ROUNDS = 200000 };
@@ -360,6 +364,238 @@ static void refused_access_is_no_miss(void)
 	CHECK(tried && !kona_hazard_self()->missing);
 }
 
+/* --- translations that a change of protection overtakes ----------------------------------------*/
+
+enum { PROTECTED_PAGES = 16 };
+
+static uint64_t *frame_of(uint64_t *p)
+{
+	uint64_t entry = kona_pt_load(&space.pt, kona_space_page(&space, p));
+
+	return (uint64_t *)(void *)kona_frame_address(&space.frames, kona_pt_payload(entry));
+}
+
+static bool is_at_home(uint64_t *p, unsigned slot)
+{
+	return kona_guard_load(p, slot) == p;
+}
+
+/* Stores and loads of an old translation come as if before the change, and are lost nowhere; new
+ * ones meet the kernel's protection. */
+static void old_translation_outlives_protection(int protection)
+{
+	uint64_t *data = make_data(KONA_DIRTY_LINES, DATA_PAGES), *held;
+	uint64_t page = kona_space_page(&space, data);
+	bool readable = protection & PROT_READ;
+
+	for (uint64_t i = 0; i < PROTECTED_PAGES; i++)
+		put(&data[i * WORDS], i + 1);
+	held = kona_guard_store(data, 2);
+	CHECK(held == frame_of(data));
+	for (uint64_t i = 1; i < 100; i++) {
+		CHECK(!kona_region_protect(&space, page, PROTECTED_PAGES, protection));
+		CHECK(*held == i);
+		*held = i + 1;
+		CHECK(!readable || (is_at_home(data, 0) && *data == i + 1));
+		*held = i + 2;
+		CHECK(!readable || *data == i + 2);
+		CHECK(*held == i + 2);
+		/* What the old translation left in the frame is not lost with the next change. */
+		CHECK(!kona_region_protect(&space, page, PROTECTED_PAGES, PROT_READ));
+		CHECK(is_at_home(data, 0) && get(data) == i + 2);
+		CHECK(!kona_region_protect(&space, page, PROTECTED_PAGES, PROT_READ | PROT_WRITE));
+		CHECK(is_at_home(data, 0) && *held == i + 2);
+		*held = i + 1;
+		CHECK(get(data) == i + 1);
+	}
+	*held = 1000;
+	CHECK(!kona_region_protect(&space, page, PROTECTED_PAGES, protection));
+	for (uint64_t i = 1024; i < DATA_PAGES; i++) /* all leave, but for the page in the slot */
+		put(&data[i * WORDS], i);
+	CHECK(*held == 1000);
+	for (unsigned slot = 0; slot < 3; slot++)
+		CHECK(!is_at_home(&data[1024 * WORDS], slot));
+	for (uint64_t i = 1024; i < DATA_PAGES; i++) /* and now that one, too */
+		put(&data[i * WORDS], i);
+	CHECK(kona_pt_state(kona_pt_load(&space.pt, page)) == KONA_PT_REMOTE);
+	CHECK(!kona_region_protect(&space, page, PROTECTED_PAGES, PROT_READ));
+	CHECK(get(data) == 1000);
+	for (uint64_t i = 1; i < PROTECTED_PAGES; i++)
+		CHECK(is_at_home(&data[i * WORDS], 0) && get(&data[i * WORDS]) == i + 1);
+}
+
+static void read_only_meets_old_translation(void)
+{
+	old_translation_outlives_protection(PROT_READ);
+}
+
+static void closed_meets_old_translation(void)
+{
+	old_translation_outlives_protection(PROT_NONE);
+}
+
+/* An old translation uses its frame; nobody who comes later may, or protection would not be felt
+ * by the time it changes. */
+static void frames_of_shielded_pages_are_out_of_sight(void)
+{
+	uint64_t *data = make_data(KONA_DIRTY_LINES, DATA_PAGES), *held;
+	uint64_t page = kona_space_page(&space, data);
+
+	put(data, 1);
+	held = kona_guard_store(data, 2);
+	CHECK(!kona_region_protect(&space, page + 8, 8, PROT_READ)); /* its neighbour */
+	CHECK(*data == 1);					     /* in place */
+	for (uint64_t i = 2; i < 100; i++) {
+		*held = i;
+		CHECK(is_at_home(data, 0) && get(data) == i);
+		*held = i + 1; /* it stays in the frame, and in the slot, while others leave */
+		for (uint64_t k = 0; k < DATA_PAGES / 4; k++)
+			put(&data[(1024 + k) * WORDS], k);
+		CHECK(is_at_home(data, 0) && get(data) == i + 1);
+	}
+	*held = 100;
+	kona_discard(&space, page, 1);
+	CHECK(is_at_home(data, 0) && get(data) == 0);
+	*held = 101;
+	kona_discard(&space, page, 1);
+	CHECK(*held == 0);
+	CHECK(is_at_home(data, 0) && get(data) == 0);
+}
+
+/* However it got there: by a change of protection that the runtime was not asked for. */
+static void framed_page_enters_read_only_mapping(void)
+{
+	uint64_t *data = make_data(KONA_DIRTY_LINES, DATA_PAGES);
+	uint64_t page = kona_space_page(&space, data);
+	sigset_t signals;
+
+	for (uint64_t i = 0; i < PROTECTED_PAGES; i++)
+		put(&data[i * WORDS], i + 1);
+	CHECK(!kona_os_mprotect(data, PROTECTED_PAGES * KONA_PAGE_BYTES, PROT_READ));
+	CHECK(data[0] == 1); /* by the fault handler */
+	kona_space_lock(&space, &signals);
+	kona_inplace_enter_range(&space, page, PROTECTED_PAGES);
+	kona_space_unlock(&space, &signals);
+	for (uint64_t i = 0; i < PROTECTED_PAGES; i++)
+		CHECK(is_at_home(&data[i * WORDS], 0) && data[i * WORDS] == i + 1);
+}
+
+/* A page in place that lost its memory is zeros, in a mapping that is not writable, too. */
+static void dropped_page_leaves_read_only_mapping(void)
+{
+	uint64_t *data = make_data(KONA_DIRTY_LINES, DATA_PAGES), *held;
+	uint64_t page = kona_space_page(&space, data);
+
+	put(data, 1);
+	held = kona_guard_store(data, 2);
+	CHECK(!kona_region_protect(&space, page, PROTECTED_PAGES, PROT_READ));
+	kona_discard(&space, page, PROTECTED_PAGES);
+	CHECK(*held == 0);
+	*held = 2;
+	CHECK(*data == 2 && is_at_home(data, 0));
+}
+
+/* --- a store that meets a page on its way ------------------------------------------------------*/
+
+static struct kona_transport_ops between; /* shm's, but for one */
+static const struct kona_transport_ops *shm_ops;
+static uint64_t *wanted; /* Atomic: a word of the page that leaves */
+static pthread_t wanting;
+
+static void *miss(void *argument)
+{
+	kona_hazard_enter(&space);
+	CHECK(get(argument) == 1);
+	CHECK(is_at_home(argument, 0));
+	kona_hazard_leave();
+	return NULL;
+}
+
+/* A guard wants the page while its dirty lines are on their way. */
+static int write_lines_of_wanted(struct kona_transport *transport,
+				 const struct kona_dirty_page *pages, size_t count,
+				 uint64_t *wire_bytes, uint64_t *system_calls)
+{
+	uint64_t *word = kona_load_acquire(&wanted), page;
+
+	for (size_t i = 0; word && i < count; i++) {
+		page = kona_space_page(&space, word);
+		if (pages[i].offset_bytes != page * KONA_PAGE_BYTES)
+			continue;
+		kona_store_release(&wanted, NULL);
+		CHECK(!pthread_create(&wanting, NULL, miss, word));
+		while (!kona_pt_wanted(&space.pt, page))
+			usleep(100);
+	}
+	return shm_ops->write_lines(transport, pages, count, wire_bytes, system_calls);
+}
+
+static void wanted_shielded_page_stays_in_place(void)
+{
+	uint64_t *data = make_data(KONA_DIRTY_LINES, DATA_PAGES);
+	uint64_t page = kona_space_page(&space, data);
+
+	between = *shm.ops;
+	shm_ops = shm.ops;
+	between.write_lines = write_lines_of_wanted;
+	shm.ops = &between;
+	CHECK(!kona_region_protect(&space, page + 8, 8, PROT_READ));
+	put(data, 1);
+	CHECK(is_at_home(data, 0));
+	CHECK(kona_guard_load(&data[1024 * WORDS], 0) && kona_guard_load(&data[1024 * WORDS], 1));
+	kona_store_release(&wanted, data);
+	for (uint64_t i = 1024; kona_load_acquire(&wanted); i = i + 1 < DATA_PAGES ? i + 1 : 1024)
+		put(&data[i * WORDS], i);
+	CHECK(!pthread_join(wanting, NULL));
+	CHECK(get(data) == 1 && is_at_home(data, 0));
+}
+
+/* A miss that began before the change of protection ends behind it. */
+enum { PATIENCE_US = 300000 };
+
+static bool fetching, protected; /* Atomic */
+
+static void dawdle_before_claim(struct kona_transport *transport, uint64_t offset_bytes)
+{
+	uint64_t page = offset_bytes / KONA_PAGE_BYTES;
+
+	if (kona_exchange_acq_rel(&fetching, true))
+		return;
+	while (!kona_space_shielded(&space, page))
+		usleep(100);
+	for (int us = 0; us < PATIENCE_US && !kona_load_acquire(&protected); us += 100)
+		usleep(100);
+}
+
+static void *miss_early(void *argument)
+{
+	kona_hazard_enter(&space);
+	CHECK(get(argument) == 1);
+	kona_hazard_leave();
+	return NULL;
+}
+
+static void misses_end_before_protection(void)
+{
+	uint64_t *data = make_data(KONA_DIRTY_LINES, DATA_PAGES);
+	uint64_t page = kona_space_page(&space, data);
+	pthread_t thread;
+
+	for (uint64_t i = 0; i < DATA_PAGES; i++)
+		put(&data[i * WORDS], i + 1);
+	CHECK(kona_pt_state(kona_pt_load(&space.pt, page)) == KONA_PT_REMOTE);
+	between = *shm.ops;
+	between.expect_read = dawdle_before_claim;
+	shm.ops = &between;
+	CHECK(!pthread_create(&thread, NULL, miss_early, data));
+	while (!kona_load_acquire(&fetching))
+		usleep(100);
+	CHECK(!kona_region_protect(&space, page, PROTECTED_PAGES, PROT_READ));
+	kona_store_release(&protected, true);
+	CHECK(!pthread_join(thread, NULL));
+	CHECK(is_at_home(data, 0) && get(data) == 1);
+}
+
 static void copies_cross_pages(void)
 {
 	static char bytes[40000], back[40000];
@@ -446,6 +682,13 @@ APART(discarded_in_place)
 APART(protection_is_felt)
 APART(handlers_wait_for_the_gate)
 APART(refused_access_is_no_miss)
+APART(read_only_meets_old_translation)
+APART(closed_meets_old_translation)
+APART(frames_of_shielded_pages_are_out_of_sight)
+APART(framed_page_enters_read_only_mapping)
+APART(dropped_page_leaves_read_only_mapping)
+APART(wanted_shielded_page_stays_in_place)
+APART(misses_end_before_protection)
 APART(copies_cross_pages)
 APART(neighbours_are_neighbours)
 APART(streams_are_prefetched)
@@ -470,6 +713,13 @@ int main(void)
 		cmocka_unit_test(protection_is_felt_apart),
 		cmocka_unit_test(handlers_wait_for_the_gate_apart),
 		cmocka_unit_test(refused_access_is_no_miss_apart),
+		cmocka_unit_test(read_only_meets_old_translation_apart),
+		cmocka_unit_test(closed_meets_old_translation_apart),
+		cmocka_unit_test(frames_of_shielded_pages_are_out_of_sight_apart),
+		cmocka_unit_test(framed_page_enters_read_only_mapping_apart),
+		cmocka_unit_test(dropped_page_leaves_read_only_mapping_apart),
+		cmocka_unit_test(wanted_shielded_page_stays_in_place_apart),
+		cmocka_unit_test(misses_end_before_protection_apart),
 		cmocka_unit_test(copies_cross_pages_apart),
 		cmocka_unit_test(neighbours_are_neighbours_apart),
 		cmocka_unit_test(streams_are_prefetched_apart),
