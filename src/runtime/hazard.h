@@ -26,7 +26,7 @@
  * (size_bytes 0), and the first batch that is evicted wakes them, by a plain store into each
  * thread's block. Nobody needs to wait until a thread has seen it: what it does meanwhile is what
  * unguarded code does. Nor do the slots of code that the store interrupts matter: it has no
- * translations.
+ * translations. (tests/model/wake.pml.)
  *
  * Signals. A handler runs guards, too, on the interrupted thread's slots: they are saved first, and
  * put back behind it. The walk looks at the slots before the saved ones, so that a page which goes
