@@ -3,9 +3,10 @@
  * kona-cc, kona-c++: clang, whose output reaches VFMem through guards. man/kona-cc.1.
  *
  * clang plans the work (cc/plan.h), and its commands are run as they are, but for those that
- * compile: each becomes three. The front end writes bitcode, optimised but neither vectorised nor
- * unrolled; kona-opt puts the guards in; clang's own code generation, with the whole optimiser
- * before it, makes the object. Temporary files lie in a folder of our own, which goes at the end.
+ * compile: each becomes three. The front end writes bitcode, optimised but (for guards) neither
+ * vectorised nor unrolled; kona-opt puts the guards in; clang's own code generation, with the whole
+ * optimiser before it, makes the object. Temporary files lie in a folder of our own, which goes at
+ * the end.
  *
  * Owns no shared state. Fails as the command fails that it runs, with its exit status.
  */
@@ -162,7 +163,8 @@ static int only_in_front_with_value(const char *word)
 	return 0;
 }
 
-/* From source to bitcode. What unrolls and vectorises would hide the loops that kona-opt treats. */
+/* From source to bitcode. What unrolls and vectorises would hide the loops that kona-opt guards;
+ * but a simulated program is to make the accesses that it makes by itself. */
 static struct kona_cc_args front(const struct kona_cc_args *job, const char *bitcode)
 {
 	static const char *const add[] = {"-mllvm", "-unroll-runtime=0", "-mllvm",
@@ -171,13 +173,14 @@ static struct kona_cc_args front(const struct kona_cc_args *job, const char *bit
 
 	kona_cc_args_add(&args, job->v[0]);
 	kona_cc_args_add(&args, job->v[1]);
-	for (size_t i = 0; i < KONA_ARRAY_LEN(add); i++)
+	for (size_t i = 0; !simulates && i < KONA_ARRAY_LEN(add); i++)
 		kona_cc_args_add(&args, add[i]);
 	for (size_t i = 2; i < job->count; i++) {
 		const char *word = job->v[i];
 
-		if (!strcmp(word, "-vectorize-loops") || !strcmp(word, "-vectorize-slp") ||
-		    !strcmp(word, "-funroll-loops"))
+		if (!simulates &&
+		    (!strcmp(word, "-vectorize-loops") || !strcmp(word, "-vectorize-slp") ||
+		     !strcmp(word, "-funroll-loops")))
 			continue;
 		if (!strcmp(word, "-emit-obj") || !strcmp(word, "-S"))
 			word = "-emit-llvm-bc";

@@ -75,6 +75,13 @@ GUARD void kona_cc_s_count(unsigned long *counts)
 	counts[0] = counts[1] = 0;
 }
 
+/* An element of a vector that is loaded or stored in part. */
+GUARD void kona_cc_s_lane(const char *p, unsigned long bytes, int is_active, int writes)
+{
+	if (is_active)
+		kona_linked_range(p, bytes, writes);
+}
+
 GUARD void kona_cc_s_range(const char *p, unsigned long bytes, int writes)
 {
 	kona_linked_range(p, bytes, writes);

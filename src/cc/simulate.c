@@ -4,7 +4,8 @@
  * is translated; each access is told, and counted once for its block of code. A load and a store to
  * the same place, with nothing told in between, are told together. Memory intrinsics, and calls of
  * the C library's functions of the same names, are told as ranges; the library's other accesses are
- * not seen.
+ * not seen. The code is as the optimiser leaves it, with vectors and unrolled loops: so accesses
+ * are those that the program would make without us.
  *
  * Cannot fail but for files, as opt.c.
  */
@@ -21,6 +22,7 @@ enum call {
 	MODIFY,
 	COUNT,
 	RANGE,
+	LANE,
 	RECORD_LOAD,
 	RECORD_STORE,
 	RECORD_MODIFY,
@@ -34,6 +36,7 @@ static const char *const names[CALLS] = {
 	[MODIFY] = "kona_cc_s_modify",
 	[COUNT] = "kona_cc_s_count",
 	[RANGE] = "kona_cc_s_range",
+	[LANE] = "kona_cc_s_lane",
 	[RECORD_LOAD] = "kona_cc_s_record_load",
 	[RECORD_STORE] = "kona_cc_s_record_store",
 	[RECORD_MODIFY] = "kona_cc_s_record_modify",
@@ -182,6 +185,50 @@ static int is_named(const char *name, const char *what)
 	       name[sizeof(intrinsic) - 1 + length] == '.';
 }
 
+/* The pointer of a lane: an element of `pointers`, or the lane's place from a pointer on. */
+static LLVMValueRef lane_pointer(struct simulate *s, LLVMValueRef pointers, LLVMTypeRef element,
+				 LLVMValueRef lane)
+{
+	LLVMBuilderRef builder = s->opt->builder;
+
+	if (LLVMGetTypeKind(LLVMTypeOf(pointers)) == LLVMVectorTypeKind)
+		return LLVMBuildExtractElement(builder, pointers, lane, "");
+	pointers = LLVMBuildBitCast(builder, pointers, LLVMPointerType(element, 0), "");
+	return LLVMBuildGEP2(builder, element, pointers, &lane, 1, "");
+}
+
+/* `pointers` may be a vector of places in one object. */
+static int are_local(struct simulate *s, LLVMValueRef pointers)
+{
+	if (LLVMGetTypeKind(LLVMTypeOf(pointers)) != LLVMVectorTypeKind)
+		return kona_opt_is_local(s->opt, pointers);
+	return LLVMIsAGetElementPtrInst(pointers) && are_local(s, LLVMGetOperand(pointers, 0));
+}
+
+/* Vectors of which the mask says which elements are loaded or stored: they are told one by one. */
+static void tell_masked(struct simulate *s, LLVMValueRef at, int stores)
+{
+	LLVMTypeRef type = LLVMTypeOf(stores ? LLVMGetOperand(at, 0) : at);
+	LLVMTypeRef element = LLVMGetElementType(type);
+	LLVMValueRef pointers = LLVMGetOperand(at, (unsigned)stores);
+	LLVMValueRef mask = LLVMGetOperand(at, (unsigned)stores + 2), lane, args[4];
+
+	if (are_local(s, pointers))
+		return;
+	kona_opt_build_before(s->opt, at);
+	for (unsigned i = 0; i < LLVMGetVectorSize(type); i++) {
+		lane = LLVMConstInt(s->opt->i32, i, 0);
+		args[0] = byte_pointer(s, lane_pointer(s, pointers, element, lane));
+		args[1] = kona_opt_number(s->opt,
+					  (int64_t)LLVMStoreSizeOfType(s->opt->layout, element));
+		args[2] = LLVMBuildZExt(s->opt->builder,
+					LLVMBuildExtractElement(s->opt->builder, mask, lane, ""),
+					s->opt->i32, "");
+		args[3] = LLVMConstInt(s->opt->i32, (unsigned)stores, 0);
+		call(s, LANE, args, 4);
+	}
+}
+
 static void tell_call(struct simulate *s, LLVMValueRef at)
 {
 	LLVMValueRef callee = LLVMGetCalledValue(at);
@@ -199,6 +246,10 @@ static void tell_call(struct simulate *s, LLVMValueRef at)
 	} else if (is_named(name, "memcmp")) {
 		tell_range(s, at, LLVMGetOperand(at, 0), LLVMGetOperand(at, 2), 0);
 		tell_range(s, at, LLVMGetOperand(at, 1), LLVMGetOperand(at, 2), 0);
+	} else if (is_named(name, "masked.load") || is_named(name, "masked.gather")) {
+		tell_masked(s, at, 0);
+	} else if (is_named(name, "masked.store") || is_named(name, "masked.scatter")) {
+		tell_masked(s, at, 1);
 	}
 }
 
