@@ -2,12 +2,12 @@
 /*
  * Threads that simulate while the program goes on.
  *
- *   producers -> accesses, in buffers -> levels (L1 to L3) -> batches -> each part of the engine
+ *   producers -> accesses, in buffers -> L1 -> L2 and L3 -> batches -> each part of the engine
  *                                     -> patterns
  *
- * Levels, patterns and each part take what is theirs in order, one thread at a time; but they are
- * different threads, as many as there are processors. Buffers count in the order in which they are
- * given, so that the counts are those of one thread that does everything.
+ * L1, what is below it, patterns and each part take what is theirs in order, one thread at a time;
+ * but they are different threads, as many as there are processors. Buffers count in the order in
+ * which they are given, so that the counts are those of one thread that does everything.
  *
  * Usage: start; take, fill and give buffers, from any thread; settle, and nothing is under way.
  * One crew in a process.
@@ -15,9 +15,10 @@
 #ifndef KONA_CACHESIM_CREW_H
 #define KONA_CACHESIM_CREW_H
 
+#include "engine/packed.h"
 #include "hosted.h"
 
-enum { KONA_CREW_RECORDS = 16384 };
+enum { KONA_CREW_LISTS = 16, KONA_CREW_RECORDS = KONA_CREW_LISTS * KONA_SIM_LIST };
 
 struct kona_crew_buffer {
 	struct kona_crew_buffer *next;
@@ -28,6 +29,9 @@ struct kona_crew_buffer {
 	/* Packed accesses (packed.h) from 1 on; 0 is for a producer who looks at the record before
 	 * his first one. */
 	uint64_t record[KONA_CREW_RECORDS + 1];
+	/* The crew's: what L1 makes of them, list by list, one behind the other. */
+	uint32_t below_count[KONA_CREW_LISTS];
+	uint64_t below[KONA_CREW_LISTS * KONA_SIM_BELOW_L1];
 };
 
 /* Sets hosted up, as kona_hosted_start() does and with its errors, and starts the threads. */

@@ -42,15 +42,18 @@ static void choose_scan(struct kona_sim *sim)
 	if (sim->config.simd != KONA_SIM_SIMD_BEST && sim->config.simd < simd)
 		simd = sim->config.simd;
 	sim->scan = sim_scan_portable;
-	sim->walk = sim_walk_portable;
+	sim->l1 = sim_l1_portable;
+	sim->below = sim_below_l1_portable;
 	sim->simd_name = "portable";
 	if (simd == KONA_SIM_SIMD_AVX2) {
 		sim->scan = sim_scan_avx2;
-		sim->walk = sim_walk_avx2;
+		sim->l1 = sim_l1_avx2;
+		sim->below = sim_below_l1_avx2;
 		sim->simd_name = "avx2";
 	} else if (simd == KONA_SIM_SIMD_AVX512) {
 		sim->scan = sim_scan_avx512;
-		sim->walk = sim_walk_avx512;
+		sim->l1 = sim_l1_avx512;
+		sim->below = sim_below_l1_avx512;
 		sim->simd_name = "avx512";
 	}
 }
@@ -72,9 +75,10 @@ int kona_sim_create(const struct kona_sim_host *host, const struct kona_sim_conf
 	sim->line_shift = (uint32_t)__builtin_ctz(config->line_bytes);
 	choose_scan(sim);
 	sim->arena.host = host;
+	sim->core_arena.host = host;
 	err = sim_stacks_init(sim);
 	if (!err)
-		err = sim_cache_init(sim, &sim->l3, &config->l3);
+		err = sim_cache_init(sim, &sim->arena, &sim->l3, &config->l3);
 	if (!err)
 		err = sim_core_create(sim, 0);
 	if (!err && config->reuse) {

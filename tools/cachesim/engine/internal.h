@@ -77,6 +77,7 @@ struct kona_sim {
 	struct kona_sim_counts counts;
 
 	struct sim_arena arena;
+	struct sim_arena core_arena; /* for all cores but the first: of who walks L1 */
 	/* On their way through the levels. An event: sim_event(). */
 	uint32_t event_count;
 	uint64_t events[SIM_EVENTS];
@@ -100,7 +101,10 @@ struct kona_sim {
 	uint32_t *stack_of_config;
 	uint32_t (*scan)(struct kona_sim *sim, struct sim_stack *stack, struct sim_change *changes,
 			 uint32_t count);
-	void (*walk)(struct kona_sim *sim, const uint64_t *events, uint32_t count);
+	uint32_t (*l1)(struct kona_sim *sim, struct sim_core *core, const uint64_t *events,
+		       uint32_t count, uint64_t *below_l1);
+	void (*below)(struct kona_sim *sim, struct sim_core *core, const uint64_t *events,
+		      uint32_t count);
 	const char *simd_name;
 };
 

@@ -9,7 +9,7 @@
 #include "cache-set.h"
 #include "packed.h"
 
-int sim_cache_init(struct kona_sim *sim, struct sim_cache *cache,
+int sim_cache_init(struct kona_sim *sim, struct sim_arena *arena, struct sim_cache *cache,
 		   const struct kona_sim_level_config *config)
 {
 	uint64_t lines = config->bytes >> sim->line_shift;
@@ -22,22 +22,23 @@ int sim_cache_init(struct kona_sim *sim, struct sim_cache *cache,
 	cache->ways = config->ways;
 	cache->sets = lines / config->ways;
 	cache->mask = sim_is_power_of_two(cache->sets) ? cache->sets - 1 : 0;
-	cache->entries = sim_alloc(&sim->arena, lines * sizeof(*cache->entries));
+	cache->entries = sim_alloc(arena, lines * sizeof(*cache->entries));
 	return cache->entries ? 0 : -SIM_ERR_NOMEM;
 }
 
 int sim_core_create(struct kona_sim *sim, uint32_t index)
 {
-	struct sim_core *core = sim_alloc(&sim->arena, sizeof(*core));
+	struct sim_arena *arena = index ? &sim->core_arena : &sim->arena;
+	struct sim_core *core = sim_alloc(arena, sizeof(*core));
 	int err;
 
 	if (!core)
 		return -SIM_ERR_NOMEM;
-	err = sim_cache_init(sim, &core->l1d, &sim->config.l1d);
+	err = sim_cache_init(sim, arena, &core->l1d, &sim->config.l1d);
 	if (!err)
-		err = sim_cache_init(sim, &core->l1i, &sim->config.l1i);
+		err = sim_cache_init(sim, arena, &core->l1i, &sim->config.l1i);
 	if (!err)
-		err = sim_cache_init(sim, &core->l2, &sim->config.l2);
+		err = sim_cache_init(sim, arena, &core->l2, &sim->config.l2);
 	if (!err)
 		sim->cores[index] = core;
 	return err;
@@ -45,7 +46,10 @@ int sim_core_create(struct kona_sim *sim, uint32_t index)
 
 void kona_sim_walk(struct kona_sim *sim)
 {
-	sim->walk(sim, sim->events, sim->event_count);
+	struct sim_core *core = sim->cores[sim->core];
+
+	sim->below(sim, core, sim->below_l1,
+		   sim->l1(sim, core, sim->events, sim->event_count, sim->below_l1));
 	sim->event_count = 0;
 }
 
@@ -90,15 +94,33 @@ void kona_sim_access(struct kona_sim *sim, uint64_t address, uint32_t bytes,
 	add_event(sim, first, last, kind);
 }
 
-void kona_sim_access_packed(struct kona_sim *sim, const uint64_t *accesses, uint32_t count)
+/* Without memory for its caches a core uses those of the first. */
+static struct sim_core *core_of(struct kona_sim *sim, uint32_t index)
 {
+	if (index >= KONA_SIM_CORES_MAX)
+		index = KONA_SIM_CORES_MAX - 1;
+	return sim->cores[index] ? sim->cores[index] : sim->cores[0];
+}
+
+uint32_t kona_sim_walk_l1(struct kona_sim *sim, uint32_t index, const uint64_t *accesses,
+			  uint32_t count, uint64_t *below_l1)
+{
+	if (index < KONA_SIM_CORES_MAX && !sim->cores[index])
+		(void)sim_core_create(sim, index);
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t address = kona_sim_packed_address(accesses[i]);
 		uint64_t end = address + kona_sim_packed_bytes(accesses[i]) - 1;
+		uint64_t first = address >> sim->line_shift, last = end >> sim->line_shift;
 
-		add_event(sim, address >> sim->line_shift, end >> sim->line_shift,
-			  kona_sim_packed_kind(accesses[i]));
+		sim->events[i] = sim_event(first, last != first, kona_sim_packed_kind(accesses[i]));
 	}
+	return sim->l1(sim, core_of(sim, index), sim->events, count, below_l1);
+}
+
+void kona_sim_walk_below_l1(struct kona_sim *sim, uint32_t index, const uint64_t *below_l1,
+			    uint32_t count)
+{
+	sim->below(sim, core_of(sim, index), below_l1, count);
 }
 
 /* An L1 set must lie within one class of line numbers modulo the mask + 1. */

@@ -6,8 +6,9 @@
 #define KONA_CACHESIM_LEVELS_H
 
 #include "engine.h"
+#include "packed.h"
 
-enum { SIM_EVENTS = 1024 }; /* accesses that go through the levels together */
+enum { SIM_EVENTS = KONA_SIM_LIST }; /* accesses that go through the levels together */
 
 enum sim_record_kind {
 	SIM_RECORD_READ,
@@ -24,6 +25,8 @@ struct sim_cache {
 	uint64_t mask; /* sets - 1 where that is a mask, else 0 */
 	uint32_t ways;
 };
+
+struct sim_arena;
 
 struct sim_core {
 	struct sim_cache l1d, l1i, l2;
@@ -54,13 +57,22 @@ static inline uint32_t sim_event_kind(uint64_t event)
 	return event & 3;
 }
 
-#define SIM_WALK_PROTOTYPE(name) \
-	void name(struct kona_sim *sim, const uint64_t *events, uint32_t count)
-SIM_WALK_PROTOTYPE(sim_walk_portable);
-SIM_WALK_PROTOTYPE(sim_walk_avx2);
-SIM_WALK_PROTOTYPE(sim_walk_avx512);
+/* Returns how many events it has put into below_l1. */
+#define SIM_L1_PROTOTYPE(name)                                                             \
+	uint32_t name(struct kona_sim *sim, struct sim_core *core, const uint64_t *events, \
+		      uint32_t count, uint64_t *below_l1)
+SIM_L1_PROTOTYPE(sim_l1_portable);
+SIM_L1_PROTOTYPE(sim_l1_avx2);
+SIM_L1_PROTOTYPE(sim_l1_avx512);
 
-int sim_cache_init(struct kona_sim *sim, struct sim_cache *cache,
+#define SIM_BELOW_L1_PROTOTYPE(name)                                                   \
+	void name(struct kona_sim *sim, struct sim_core *core, const uint64_t *events, \
+		  uint32_t count)
+SIM_BELOW_L1_PROTOTYPE(sim_below_l1_portable);
+SIM_BELOW_L1_PROTOTYPE(sim_below_l1_avx2);
+SIM_BELOW_L1_PROTOTYPE(sim_below_l1_avx512);
+
+int sim_cache_init(struct kona_sim *sim, struct sim_arena *arena, struct sim_cache *cache,
 		   const struct kona_sim_level_config *config);
 int sim_core_create(struct kona_sim *sim, uint32_t core);
 

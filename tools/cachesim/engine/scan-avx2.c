@@ -10,7 +10,12 @@ SIM_SCAN_PROTOTYPE(sim_scan_avx2)
 	return scan_list(sim, stack, changes, count);
 }
 
-SIM_WALK_PROTOTYPE(sim_walk_avx2)
+SIM_L1_PROTOTYPE(sim_l1_avx2)
 {
-	walk(sim, events, count);
+	return walk_l1(sim, core, events, count, below_l1);
+}
+
+SIM_BELOW_L1_PROTOTYPE(sim_below_l1_avx2)
+{
+	walk_below_l1(sim, core, events, count);
 }

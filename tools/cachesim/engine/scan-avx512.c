@@ -10,7 +10,12 @@ SIM_SCAN_PROTOTYPE(sim_scan_avx512)
 	return scan_list(sim, stack, changes, count);
 }
 
-SIM_WALK_PROTOTYPE(sim_walk_avx512)
+SIM_L1_PROTOTYPE(sim_l1_avx512)
 {
-	walk(sim, events, count);
+	return walk_l1(sim, core, events, count, below_l1);
+}
+
+SIM_BELOW_L1_PROTOTYPE(sim_below_l1_avx512)
+{
+	walk_below_l1(sim, core, events, count);
 }

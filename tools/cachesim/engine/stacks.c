@@ -184,7 +184,7 @@ int sim_stacks_init(struct kona_sim *sim)
 	sim->stacks = sim_alloc(arena, (count + 1) * sizeof(*sim->stacks));
 	sim->groups = sim_alloc(arena, (count + 1) * sizeof(*sim->groups));
 	sim->stack_of_config = sim_alloc(arena, (count + 1) * sizeof(*sim->stack_of_config));
-	sim->below_l1 = sim_alloc(arena, (4 * SIM_EVENTS + 1) * sizeof(*sim->below_l1));
+	sim->below_l1 = sim_alloc(arena, KONA_SIM_BELOW_L1 * sizeof(*sim->below_l1));
 	sim->below_l2 = sim_alloc(arena, (8 * SIM_EVENTS + 1) * sizeof(*sim->below_l2));
 	if (sim->host->hand_over) {
 		sim->batch = sim->host->hand_over(NULL);
@@ -446,7 +446,7 @@ void sim_hand_over(struct kona_sim *sim)
 
 int kona_sim_out_of_memory(const struct kona_sim *sim)
 {
-	int failed = sim->arena.exhausted;
+	int failed = sim->arena.exhausted || sim->core_arena.exhausted;
 
 	for (uint32_t part = 0; part < kona_sim_parts(sim); part++)
 		failed |= sim->failed[part];

@@ -56,12 +56,11 @@ static inline uint32_t walk_l1_pair(struct sim_cache *cache, uint64_t line, uint
 	return missed;
 }
 
-/* Returns how many events it has put into sim->below_l1. */
-static inline uint32_t walk_l1(struct kona_sim *sim, const uint64_t *events, uint32_t count)
+/* Returns how many events it has put into below_l1. */
+static inline uint32_t walk_l1(struct kona_sim *sim, struct sim_core *core, const uint64_t *events,
+			       uint32_t count, uint64_t *below_l1)
 {
-	struct sim_core *core = sim->cores[sim->core];
 	int writes_through = !core->l1d.entries;
-	uint64_t *below_l1 = sim->below_l1;
 	uint64_t misses[SIM_RECORD_KINDS] = {0};
 	uint32_t below = 0;
 
@@ -93,10 +92,9 @@ static inline uint32_t walk_l1(struct kona_sim *sim, const uint64_t *events, uin
 }
 
 /* Returns how many events it has put into sim->below_l2. */
-static inline uint32_t walk_l2(struct kona_sim *sim, uint32_t count)
+static inline uint32_t walk_l2(struct kona_sim *sim, struct sim_cache *cache,
+			       const uint64_t *events, uint32_t count)
 {
-	struct sim_cache *cache = &sim->cores[sim->core]->l2;
-	const uint64_t *events = sim->below_l1;
 	uint64_t *below_l2 = sim->below_l2;
 	uint64_t misses[SIM_RECORD_KINDS] = {0};
 	uint32_t below = 0;
@@ -165,9 +163,10 @@ static inline void walk_l3(struct kona_sim *sim, uint32_t count)
 	}
 }
 
-static inline void walk(struct kona_sim *sim, const uint64_t *events, uint32_t count)
+static inline void walk_below_l1(struct kona_sim *sim, struct sim_core *core,
+				 const uint64_t *events, uint32_t count)
 {
-	walk_l3(sim, walk_l2(sim, walk_l1(sim, events, count)));
+	walk_l3(sim, walk_l2(sim, &core->l2, events, count));
 }
 
 #endif
