@@ -54,7 +54,8 @@ enum {
  * evictor reads. */
 struct kona_guard {
 	uintptr_t bias;	       /* minus the address of VFMem: p + bias is the place of p in it */
-	uintptr_t size_bytes;  /* of VFMem; 0: all is ordinary memory to this thread */
+	uintptr_t size_bytes;  /* of VFMem; 0: all is ordinary memory to this thread's guards */
+	uintptr_t vfmem_bytes; /* the same, but also while guards sleep */
 	const uint64_t *table; /* entry of the page at a place: table[place >> 12] */
 	unsigned char *dirty;  /* mark of the line at local address a: dirty[a >> 6]. Biased */
 	uintptr_t slots[KONA_GUARD_SLOTS]; /* place >> 12 of pages in use, or NO_PAGE */
@@ -88,10 +89,21 @@ static inline int kona_guard_within(const void *p, size_t size_bytes)
 	return ((uintptr_t)p & 4095) + size_bytes <= 4096;
 }
 
-/* The address is in VFMem. */
+/* The address is in VFMem, and guards are awake. They may wake at any moment: two questions may
+ * have two answers. */
 static inline int kona_guard_is_far(const void *p)
 {
-	return (uintptr_t)p + kona_guard_self.bias < kona_guard_self.size_bytes;
+	/* Relaxed: hazard.h in src/runtime. */
+	uintptr_t size_bytes = __atomic_load_n(&kona_guard_self.size_bytes, __ATOMIC_RELAXED);
+
+	return (uintptr_t)p + kona_guard_self.bias < size_bytes;
+}
+
+/* The address is in VFMem: what is used by one translation must end where its page does, though it
+ * may need none yet. */
+static inline int kona_guard_is_paged(const void *p)
+{
+	return (uintptr_t)p + kona_guard_self.bias < kona_guard_self.vfmem_bytes;
 }
 
 /* Puts a page into the slot, then looks at its entry. page: a place >> 12. table: what the view

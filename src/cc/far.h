@@ -20,7 +20,7 @@ static inline size_t kona_cc_piece(const void *p, size_t most)
 {
 	size_t room;
 
-	if (!kona_guard_is_far(p))
+	if (!kona_guard_is_paged(p))
 		return most;
 	room = KONA_CC_PAGE_BYTES - ((uintptr_t)p & (KONA_CC_PAGE_BYTES - 1));
 	return room < most ? room : most;
@@ -31,7 +31,7 @@ static inline size_t kona_cc_piece_before(const void *end, size_t most)
 {
 	size_t room;
 
-	if (!kona_guard_is_far((const char *)end - 1))
+	if (!kona_guard_is_paged((const char *)end - 1))
 		return most;
 	room = (((uintptr_t)end - 1) & (KONA_CC_PAGE_BYTES - 1)) + 1;
 	return room < most ? room : most;

@@ -40,7 +40,7 @@ static const char *wanted_version __attribute__((used, retain)) = &KONA_CC_VERSI
  * what was read once already would go through a register, in each turn of a loop anew. */
 GUARD int kona_cc_g_any_far(void)
 {
-	int any = kona_guard_self.bias != 0;
+	int any = kona_guard_self.vfmem_bytes != 0;
 
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	return any;
@@ -259,7 +259,8 @@ GUARD uintptr_t kona_cc_g_pin(char *p, uintptr_t bias, const uint64_t *table, in
 
 /*
  * How many of `count` steps of a loop, with accesses of `bytes` at p, which moves by `step`, stay
- * in the page of p; 0: the first one leaves it halfway. Ordinary memory has no such bounds.
+ * in the page of p; 0: the first one leaves it halfway. Ordinary memory has no such bounds, but far
+ * memory whose guards sleep: they may be awake when the distance is asked for.
  */
 GUARD unsigned long kona_cc_g_steps(const char *p, long step, long bytes, unsigned long count,
 				    uintptr_t bias)
@@ -267,7 +268,7 @@ GUARD unsigned long kona_cc_g_steps(const char *p, long step, long bytes, unsign
 	uintptr_t offset = (uintptr_t)p & PAGE_MASK, room;
 	unsigned long steps;
 
-	if ((uintptr_t)p + bias >= kona_guard_self.size_bytes)
+	if ((uintptr_t)p + bias >= kona_guard_self.vfmem_bytes)
 		return count;
 	if (RARELY(offset > 4096 - (uintptr_t)bytes))
 		return 0;

@@ -110,8 +110,9 @@ char *kona_cc_strchrnul(const char *text, int c)
 {
 	if (!kona_guard_is_far(text))
 		return strchrnul(text, c);
-	for (;;) {
-		size_t piece = kona_cc_piece(text, SIZE_MAX);
+	/* In steps, a page at most: the text may go on for long behind what is found. */
+	for (size_t most = KONA_CC_LINE_BYTES;; most = kona_cc_piece(text, 2 * most)) {
+		size_t piece = kona_cc_piece(text, most);
 		const char *local = kona_cc_source(text);
 		size_t length = strnlen(local, piece);
 		const char *found = memchr(local, c, length);

@@ -72,13 +72,14 @@ void kona_hazard_enter(struct kona_space *space)
 	guard->table = space->pt.entries;
 	memset(guard->slots, 0xff, sizeof(guard->slots)); /* KONA_GUARD_NO_PAGE */
 	memset(self.saved, 0xff, sizeof(self.saved));
+	guard->vfmem_bytes = space->pages * KONA_PAGE_BYTES;
 	guard->dirty = space->line_marks - ((uintptr_t)space->base / KONA_LINE_BYTES);
 	pthread_mutex_lock(&registry.lock);
 	prepare_barrier_locked();
 	link_locked(&self);
 	/* Last: from here on guards translate, and their slots are walked. */
 	if (registry.awake)
-		guard->size_bytes = self.size_bytes = space->pages * KONA_PAGE_BYTES;
+		guard->size_bytes = self.size_bytes = guard->vfmem_bytes;
 	pthread_mutex_unlock(&registry.lock);
 	entered = true;
 }
@@ -88,7 +89,7 @@ void kona_hazard_leave(void)
 	if (!entered)
 		return;
 	entered = false;
-	kona_guard_self.size_bytes = 0;
+	kona_guard_self.vfmem_bytes = kona_guard_self.size_bytes = 0;
 	pthread_mutex_lock(&registry.lock);
 	*self.previous = self.next;
 	if (self.next)
@@ -104,7 +105,7 @@ void kona_hazard_forked(void)
 	kona_store_relaxed(&registry.gate, 0); /* relaxed: the only thread */
 	registry.awake = false;
 	entered = false;
-	kona_guard_self.size_bytes = 0;
+	kona_guard_self.vfmem_bytes = kona_guard_self.size_bytes = 0;
 }
 
 struct kona_hazard *kona_hazard_self(void)

@@ -262,7 +262,7 @@ __attribute__((constructor)) static void start(void)
 	__sigaction(SIGSEGV, &action, NULL);
 	known = &kona_guard_self;
 	kona_guard_self.bias = -(uintptr_t)vfmem;
-	kona_guard_self.size_bytes = bytes;
+	kona_guard_self.vfmem_bytes = kona_guard_self.size_bytes = bytes;
 	kona_guard_self.table = table;
 	memset(kona_guard_self.slots, 0xff, sizeof(kona_guard_self.slots)); /* KONA_GUARD_NO_PAGE */
 	kona_guard_self.dirty = marks - ((uintptr_t)vfmem >> 6);
