@@ -27,7 +27,7 @@
  * contents. Out: read, drop at its own address, then fill the frame. Nobody can store in place
  * while the mapping is not writable: that changes under the write-back lock only, so the copier
  * holds it; the handler, which must not wait, tries. In: guards do store to the frame. It is moved
- * to the staging area, which stops them, and copied from there.
+ * to the staging area, which stops them, and copied from there. (tests/model/guard.pml.)
  *
  * State: none of its own; the first page of the staging area, under the write-back lock. What can
  * fail: a page pinned for DMA, or a fork under way: not now.
@@ -83,8 +83,14 @@ static int fill(struct kona_space *space, char *to, const char *bytes)
 static int copy_in(struct kona_space *space, char *home, char *address)
 {
 	char *between = kona_vacate_staged(space, 0);
-	int rc = move(space, between, address);
+	int rc;
 
+	if (KONA_MUTATED(COPY_IN_USE)) { /* and long enough for a store */
+		rc = fill(space, home, address);
+		usleep(50);
+		return kona_os_madvise(address, KONA_PAGE_BYTES, MADV_DONTNEED) ? -EBUSY : rc;
+	}
+	rc = move(space, between, address);
 	if (rc)
 		return rc;
 	rc = fill(space, home, between);

@@ -197,7 +197,6 @@ void kona_space_shield(struct kona_space *space, uint64_t first, uint64_t pages)
 	if (known)
 		return;
 	kona_hazard_close_gate(&signals);
-	kona_fault_round_trip(space);
 	kona_hazard_open_gate(&signals);
 	for (uint64_t i = from; i <= to; i++)
 		/* SH-1: release; who finds it so need not wait. */

@@ -37,6 +37,7 @@
 #include "runtime/flight.h"
 #include "runtime/frame.h"
 #include "runtime/lineage.h"
+#include "runtime/mutate.h"
 #include "runtime/pagetable.h"
 #include "runtime/region.h"
 #include "runtime/stats.h"
@@ -113,9 +114,10 @@ int64_t kona_space_resize(struct kona_space *space, uint64_t local_bytes);
 /*
  * Pages in whose neighbourhood (2 MiB) a mapping is not plainly readable and writable are not
  * brought into guards' sight in frames, where the kernel's protection would not hold: guarded code
- * uses them at their own address. When this returns, all know it: misses that had not seen it are
- * over, and so is what the fault handler was at. (Who holds the write-back lock later does.) A page
- * that was in a frame before is there still. The caller holds the region lock at most.
+ * uses them at their own address. When this returns, misses that had not seen it are over. Others
+ * look behind their claim (kona_space_kept_entry()): whoever sees the page idle later finds what
+ * they made of it, and they know. A page that was in a frame before is there still. The caller
+ * holds the region lock at most.
  */
 void kona_space_shield(struct kona_space *space, uint64_t first, uint64_t pages);
 
@@ -152,14 +154,15 @@ static inline uint64_t kona_space_frame_entry(const struct kona_space *space, ui
 }
 
 /* The same of a page that was in a frame before, and may be shielded by now: then it stays out of
- * sight, for old translations only. By the fault handler, or under the write-back lock. */
+ * sight, for old translations only. By its owner, who claimed it (a full barrier) before. */
 static inline uint64_t kona_space_kept_entry(const struct kona_space *space, uint64_t page,
 					     uint32_t frame, uint64_t flags)
 {
 	uint64_t entry = kona_space_frame_entry(space, page, frame, flags);
 
-	return kona_space_shielded(space, page) ? kona_pt_out_of_sight(entry, KONA_PT_COOLING)
-						: entry;
+	if (!kona_space_shielded(space, page) || KONA_MUTATED(SHIELD_IN_SIGHT))
+		return entry;
+	return kona_pt_out_of_sight(entry, KONA_PT_COOLING);
 }
 
 /* Lets the threads that are stopped on the page fault again. Any thread. */

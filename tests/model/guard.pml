@@ -8,6 +8,8 @@
  *             -> FLUSHING, scan, gather, write back, settle, free
  *   faults    the fault handler: a page lives in its frame or at its own address; whoever touches
  *             it brings it there
+ *   protect   mprotect() to read-only, and back: from then on a guard that begins feels it. One that
+ *             translated before goes on in the frame, out of the others' sight (PROTECTS)
  *   memory    x86-TSO: each guard thread's stores (slot, mark, data) pass through a FIFO buffer.
  *             Locked instructions empty the buffer of the thread; a membarrier and the kernel's TLB
  *             flush (moving or dropping a page) empty those of all threads
@@ -16,11 +18,12 @@
  *   - a store or load through a frame meets the page that it is meant for
  *   - a load sees the last store (truth[]), wherever the page was in between
  *   - a page that is REMOTE has its last store in the memory node
+ *   - a guard that began behind mprotect() is at the page's own address
  *   - no state without a way out, though each thread stops for ever with its slot set
  *
  * Configuration: GUARDS, RAWS (threads), PAGES, FRAMES, OPS (of each thread; 0: no end), ROUNDS (of
- * the evictor), NARROW (the program stores to one page, signal handlers load another). M_...:
- * mutations, each of which breaks one of the above (tests/model/run-models).
+ * the evictor), NARROW (the program stores to one page, signal handlers load another), ONE (page is
+ * used). M_...: mutations, each of which breaks one of the above (tests/model/run-models).
  */
 #ifndef GUARDS
 #define GUARDS 2
@@ -74,13 +77,24 @@ bit based[FRAMES];    /* there is a baseline: the page was in place */
 bit baseline[FRAMES];
 bit store[PAGES];     /* the memory node */
 bit stale[PAGES];     /* the page began as zeros: what the memory node has is of an earlier life */
-bit lock;             /* the write-back lock: evictor or discard */
+bit lock;             /* the write-back lock: evictor, discard, mprotect; the handler tries */
 bit truth[PAGES];     /* ghost: what the program stored last */
 byte slot[GUARDS];
 bit fenced[PAGES];    /* COOLING: there was a barrier since it cooled */
 byte wanting;         /* threads that wait for a frame */
 #ifdef ROUNDS
 byte rounds = ROUNDS;
+#endif
+#if PROTECTS
+bit shield;           /* of all pages */
+bit readonly[PAGES];
+bit gate;
+bit missing[GUARDS];
+#define KEPT          (FRAME - shield * (FRAME - COOLING)) /* a framed page, sight or not */
+#define refused(at, p) ((at) >= FRAMES && readonly[p])
+#else
+#define KEPT          FRAME
+#define refused(at, p) false
 #endif
 #if SIGNALS
 byte level;           /* 0: the program runs; 1, 2: signal handlers on the same thread */
@@ -198,6 +212,22 @@ inline miss(who, p)
 #if SIGNALS && !defined(M_SIGNAL_IN_MISS)
 	in_miss = 1;
 #endif
+#if PROTECTS
+	atomic { !gate -> drain(who); missing[who] = 1 };
+	shielded = shield;
+	if
+	:: !shielded
+	:: shielded && busy(state[p]) -> !busy(state[p]); goto missed
+	:: shielded && resident(state[p]) -> goto missed
+#ifdef M_RECALL_SHIELDED
+	:: shielded && state[p] == COOLING
+	:: shielded && state[p] == REMOTE -> missing[who] = 0; touch(p); goto missed
+#else
+	:: shielded && (state[p] == COOLING || state[p] == REMOTE) ->
+		missing[who] = 0; touch(p); goto missed
+#endif
+	fi;
+#endif
 	if
 	:: d_step { state[p] == COOLING -> drain(who); state[p] = FRAME }
 	:: busy(state[p]) -> !busy(state[p])
@@ -212,10 +242,28 @@ inline miss(who, p)
 		atomic { !none_free || state[p] != REMOTE -> wanting-- }
 	:: resident(state[p])
 	fi;
+missed:
+#if PROTECTS
+	missing[who] = 0;
+	shielded = 0;
+#endif
 #if SIGNALS
 	in_miss = 0
+#else
+	skip
 #endif
 }
+
+#if PROTECTS
+/* A load at the page's own address, whatever is there. */
+inline touch(p)
+{
+	do
+	:: present[home(p)] -> break
+	:: atomic { !present[home(p)] -> faulted[home(p)] = 1 }; !faulted[home(p)]
+	od
+}
+#endif
 
 inline fetch_into_frame(p)
 {
@@ -262,12 +310,16 @@ inline mark(who)
 inline store_data(who, p)
 {
 	do
-	:: atomic { present[at] && nfull(buffer[who]) ->
+	:: refused(at, p) -> break
+	:: atomic { present[at] && !refused(at, p) && nfull(buffer[who]) ->
 		assert(belongs(at, p));
 		buffer[who] ! DATA(at, p, next);
 		next = 1 - next;
 		break }
-	:: atomic { !present[at] -> assert(belongs(at, p)); faulted[at] = 1 }; !faulted[at]
+	:: atomic { !present[at] && !refused(at, p) ->
+		assert(belongs(at, p));
+		faulted[at] = 1 };
+		!faulted[at]
 	od
 }
 
@@ -285,6 +337,9 @@ inline load_data(who, p)
 
 inline translate(who, p)
 {
+#if PROTECTS
+	late = readonly[p];
+#endif
 #ifdef M_LOAD_FIRST
 	look(p);
 	publish(who, p);
@@ -305,6 +360,10 @@ inline translate(who, p)
 		:: st == INPLACE -> at = home(p)
 		:: else -> at = fr
 		fi;
+#if PROTECTS
+		assert(!late || at == home(p) || !readonly[p]);
+		late = 0;
+#endif
 		st = 0;
 		fr = 0
 	}
@@ -332,7 +391,9 @@ inline choose(p)
 {
 	if
 	:: p = 0
+#ifndef ONE
 	:: p = 1
+#endif
 #if PAGES > 2
 	:: p = 2
 #endif
@@ -365,6 +426,9 @@ proctype Guard(byte who) PROVIDED(0)
 	bit next = 1, write;
 #if OPS
 	byte left = OPS;
+#endif
+#if PROTECTS
+	bit late, shielded;
 #endif
 
 again:
@@ -476,7 +540,7 @@ proctype Raw(byte p)
 #endif
 		do
 		:: d_step { present[home(p)] -> assert(value[home(p)] == truth[p]) }; break
-		:: d_step { present[home(p)] ->
+		:: d_step { present[home(p)] && !refused(home(p), p) ->
 			truth[p] = next;
 			value[home(p)] = next;
 			next = 1 - next };
@@ -552,7 +616,7 @@ inline evict(p)
 #endif
 #ifndef M_NO_BARRIER
 	if
-	:: inplace || !fenced[p] -> membarrier()
+	:: inplace || !fenced[p] || KEPT == COOLING -> membarrier()
 	:: else
 	fi;
 #endif
@@ -568,7 +632,7 @@ inline evict(p)
 	fi;
 #endif
 	if
-	:: found -> d_step { settle(p, (inplace -> INPLACE : FRAME)) }
+	:: found -> d_step { settle(p, (inplace -> INPLACE : KEPT)) }
 	:: else ->
 #ifndef M_GATHER_BEFORE_BARRIER
 		d_step { content = value[at] };
@@ -602,7 +666,7 @@ inline evict(p)
 			dirty[f] = 0;
 			based[f] = 0;
 			baseline[f] = 0;
-			settle(p, FRAME) }
+			settle(p, KEPT) }
 		:: d_step {
 			assert(begins(p) == truth[p]);
 			free_frame(f);
@@ -713,9 +777,88 @@ proctype Discard(byte p)
 }
 #endif
 
+/* --- mprotect ----------------------------------------------------------------------------------*/
+
+#if PROTECTS
+proctype Protect(byte p)
+{
+	byte f, drained;
+
+	shield = 1;
+#ifndef M_NO_GRACE
+	gate = 1;
+	!missing[0];
+#if GUARDS > 1
+	!missing[1];
+#endif
+	gate = 0;
+#endif
+	atomic { !lock -> lock = 1 };
+	do
+	:: !busy(state[p]) && state[p] != FRAME && state[p] != COOLING -> break
+	:: atomic { state[p] == FRAME || state[p] == COOLING -> state[p] = VACATING; f = frame[p] };
+		d_step { baseline[f] = (based[f] -> baseline[f] : value[f]); based[f] = 1 };
+		d_step { move_page(f, home(p)) };
+		d_step { settle(p, INPLACE) }
+	od;
+	skip;
+	d_step { drain_all(); readonly[p] = 1; lock = 0 };
+	atomic { !lock -> readonly[p] = 0 }
+}
+#endif
+
 /* --- the fault handler -------------------------------------------------------------------------*/
 
 #if RAWS
+#if PROTECTS
+/* By a copy, where the kernel does not move it; under the lock, or later. */
+inline bring(p, from, to, s)
+{
+	if
+	:: d_step { !readonly[p] -> move_page(from, to) }
+#ifdef M_COPY_UNLOCKED
+	:: readonly[p] -> copy_page(from, to, s)
+#else
+	:: d_step { readonly[p] && !lock -> lock = 1 };
+		copy_page(from, to, s);
+		lock = 0
+	:: d_step { readonly[p] && lock -> settle(p, (s == FRAME -> INPLACE : KEPT));
+		faulted[to] = 1 };
+		break
+#endif
+	fi
+}
+
+inline copy_page(from, to, s)
+{
+	if
+	:: s == FRAME -> /* read, drop, fill */
+		copied = value[from];
+#ifndef M_FILL_FIRST
+		d_step { drain_all(); present[from] = 0; value[from] = 0 };
+#endif
+		d_step { value[to] = copied; present[to] = 1; faulted[to] = 0 }
+#ifdef M_FILL_FIRST
+		d_step { drain_all(); present[from] = 0; value[from] = 0 };
+#endif
+	:: else -> /* move, copy */
+#ifdef M_COPY_IN_USE
+		copied = value[from];
+		d_step { drain_all(); present[from] = 0; value[from] = 0 };
+#else
+		d_step { drain_all(); copied = value[from]; present[from] = 0; value[from] = 0 };
+#endif
+		d_step { value[to] = copied; present[to] = 1; faulted[to] = 0 }
+	fi;
+	copied = 0
+}
+#else
+inline bring(p, from, to, s)
+{
+	d_step { move_page(from, to) }
+}
+#endif
+
 /* One message. Nothing here waits for a slot. */
 inline serve(at)
 {
@@ -766,13 +909,29 @@ inline serve(at)
 #else
 			d_step { baseline[f] = (based[f] -> baseline[f] : value[f]); based[f] = 1 }
 #endif
-			d_step { move_page(f, at) }
+			bring(p, f, at, INPLACE);
 #endif
 			d_step { settle(p, INPLACE) }
 			break
+#ifdef M_SHIELD_FIRST
+		:: state[p] == INPLACE && at < FRAMES ->
+			shielded = shield;
+			atomic { state[p] == INPLACE -> state[p] = VACATING }
+#else
 		:: atomic { state[p] == INPLACE && at < FRAMES -> state[p] = VACATING }
-			d_step { move_page(home(p), at) }
+#endif
+			bring(p, home(p), at, FRAME);
+#if PROTECTS
+#ifndef M_SHIELD_FIRST
+			shielded = shield;
+#endif
+#ifdef M_SHIELD_IN_SIGHT
+			shielded = 0;
+#endif
+			d_step { settle(p, (shielded -> COOLING : FRAME)); shielded = 0 }
+#else
 			d_step { settle(p, FRAME) }
+#endif
 			break
 		:: d_step { present[at] && !busy(state[p]) -> faulted[at] = 0 }; break
 		od
@@ -786,6 +945,9 @@ inline serve(at)
 proctype Faults()
 {
 	byte p, f, at, drained;
+#if PROTECTS
+	bit shielded, copied;
+#endif
 
 end:
 	do
@@ -819,6 +981,9 @@ init {
 #endif
 #if DISCARDS
 		run Discard(0);
+#endif
+#if PROTECTS
+		run Protect(0);
 #endif
 #if SIGNALS
 		saved[0] = NOBODY;

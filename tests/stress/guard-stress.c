@@ -9,11 +9,12 @@
  * that a reader who does not own one still sees when it is of another page. On pages of its own a
  * thread also moves ranges and discards. Translations are held while much else happens. Now and
  * then all pages go to their own addresses, as for a fork; and pages are brought in ahead, by
- * flights where the store has them.
+ * flights where the store has them. In one kind of run threads make their pages read-only for a
+ * while, and go on to store to one of them by a translation from long before.
  *
- * Catches: a lost write; a stale read; a frame used by two pages; a page lost between its two
- * addresses; a slot lost around a signal; a page used before it came; threads that wait for one
- * another for ever.
+ * Catches: a lost write; a guard that does not feel a protection; a stale read; a frame used by two
+ * pages; a page lost between its two addresses; a slot lost around a signal; a page used before it
+ * came; threads that wait for one another for ever.
  *
  * usage: guard-stress [--seconds N] [--seed N] [--mutation NAME]
  *        The last: a known mistake is made, which must be found: "caught" and status 0 when it is.
@@ -64,20 +65,22 @@ struct kind {
 	uint64_t shared_pages;
 	uint64_t local_bytes;
 	bool guarded; /* there is no other code */
+	bool protects;
 };
 
 static struct kona_transport shm, delayed; /* the second one: shm with flights */
 
 static const struct kind kinds[] = {
 	/* some 650 frames; both ways of finding what unguarded code wrote */
-	{KONA_DIRTY_LINES, &shm, 1500, 3 << 20, false},
-	{KONA_DIRTY_STORE, &shm, 1500, 3 << 20, false},
-	{KONA_DIRTY_LINES, &delayed, 1500, 3 << 20, false},
+	{KONA_DIRTY_LINES, &shm, 1500, 3 << 20, false, false},
+	{KONA_DIRTY_STORE, &shm, 1500, 3 << 20, false, false},
+	{KONA_DIRTY_LINES, &delayed, 1500, 3 << 20, false, false},
+	{KONA_DIRTY_LINES, &shm, 1500, 3 << 20, false, true},
 	/* some 2800 */
-	{KONA_DIRTY_STORE, &shm, 6000, 11 << 20, true},
+	{KONA_DIRTY_STORE, &shm, 6000, 11 << 20, true, false},
 };
 /* A page is claimed soon after it cooled, and no unguarded code makes a barrier needed. */
-static const struct kind few_guarded = {KONA_DIRTY_STORE, &shm, 1500, 3 << 20, true};
+static const struct kind few_guarded = {KONA_DIRTY_STORE, &shm, 1500, 3 << 20, true, false};
 
 static struct kind kind; /* Immutable once there are two threads */
 
@@ -405,11 +408,48 @@ static void hold_own(struct worker *worker)
 			kona_discard(&space, (uint64_t)(word - data) / PAGE_WORDS, 1);
 		}
 		worker->own[worker->own_at] = *worker->own_local = tagged(word, ++worker->count);
-		if (next_random(random) % 8)
+		if (kind.protects || next_random(random) % 8)
 			return;
 	}
 	worker->own_at = next_random(random) % (OWN_PAGES * PAGE_WORDS);
 	worker->own_local = writing(own_words(worker) + worker->own_at, OWN_SLOT, random);
+}
+
+static void protect(const struct worker *worker, uint64_t first, uint64_t count, int protection)
+{
+	uint64_t page = (uint64_t)(own_words(worker) - data) / PAGE_WORDS + first;
+	int rc = kona_region_protect(&space, kona_space_page(&space, data) + page, count,
+				     protection);
+
+	if (rc)
+		found("protection: %s", strerror(-rc));
+}
+
+/* What a translation into a frame does counts as done before; new ones are at the page's own
+ * address. */
+static void protect_range(struct worker *worker)
+{
+	uint64_t *random = &worker->random[PROGRAM];
+	uint64_t page = worker->own_at / PAGE_WORDS, count = 1 + next_random(random) % 4;
+	uint64_t *word = own_words(worker) + worker->own_at;
+
+	if (!worker->own_local || worker->own_local == word)
+		return;
+	if (page + count > OWN_PAGES)
+		count = OWN_PAGES - page;
+	protect(worker, page, count, PROT_READ);
+	for (uint64_t i = next_random(random) % 8; i; i--) {
+		worker->own[worker->own_at] = *worker->own_local = tagged(word, ++worker->count);
+		if (next_random(random) % 2)
+			check(word, *word, worker->own[worker->own_at]);
+	}
+	for (uint64_t i = 0; i < count; i++)
+		if (reading(own_words(worker) + (page + i) * PAGE_WORDS, 0, random) !=
+		    own_words(worker) + (page + i) * PAGE_WORDS)
+			found("page %" PRIu64 " is in a frame, where nothing protects it",
+			      page + i);
+	check(word, *reading(word, 0, random), worker->own[worker->own_at]);
+	protect(worker, page, count, PROT_READ | PROT_WRITE);
 }
 
 /* As the wrapper that the runtime puts around handlers; only that in a miss it puts them off. */
@@ -474,6 +514,8 @@ static void *work(void *argument)
 			stare(worker);
 		else if (draw < 248)
 			move_range(worker, !kind.guarded && draw == 240);
+		else if (draw == 253 && kind.protects)
+			protect_range(worker);
 		else if (draw < 254)
 			fly(worker);
 		else if (draw == 254)
@@ -637,7 +679,9 @@ static const struct kind *kind_for_mutation(void)
 {
 	if (mutation == KONA_MUTATION_OLD_BARRIER)
 		return &few_guarded;
-	return mutation >= KONA_MUTATION_LAND_BLIND ? &kinds[2] : &kinds[0];
+	if (mutation >= KONA_MUTATION_LAND_BLIND)
+		return &kinds[2];
+	return mutation >= KONA_MUTATION_SHIELD_IN_SIGHT ? &kinds[3] : &kinds[0];
 }
 
 static enum kona_mutation find_mutation(const char *name)
@@ -676,7 +720,7 @@ int main(int count, char **arguments)
 		found("this build makes no mistakes");
 #endif
 	for (size_t i = 0; i < KONA_ARRAY_LEN(kinds) && !mutation; i++)
-		if (run_apart(seed, (seconds + 3) / 4, &kinds[i]))
+		if (run_apart(seed, (seconds + 4) / 5, &kinds[i]))
 			return 1;
 	if (!mutation)
 		return 0;
