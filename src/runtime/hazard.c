@@ -61,12 +61,23 @@ static void link_locked(struct kona_hazard *hazard)
 	registry.threads = hazard;
 }
 
+/* Who holds the lock runs no handler: it might want a page, and the evictor the lock. */
+static void block_signals(sigset_t *ret_signals)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, ret_signals);
+}
+
 void kona_hazard_enter(struct kona_space *space)
 {
 	struct kona_guard *guard = &kona_guard_self;
+	sigset_t signals;
 
 	if (entered)
 		return;
+	block_signals(&signals);
 	self = (struct kona_hazard){.guard = guard};
 	guard->bias = -(uintptr_t)space->base;
 	guard->table = space->pt.entries;
@@ -82,19 +93,25 @@ void kona_hazard_enter(struct kona_space *space)
 		guard->size_bytes = self.size_bytes = guard->vfmem_bytes;
 	pthread_mutex_unlock(&registry.lock);
 	entered = true;
+	pthread_sigmask(SIG_SETMASK, &signals, NULL);
 }
 
 void kona_hazard_leave(void)
 {
+	sigset_t signals;
+
 	if (!entered)
 		return;
-	entered = false;
-	kona_guard_self.vfmem_bytes = kona_guard_self.size_bytes = 0;
+	block_signals(&signals);
 	pthread_mutex_lock(&registry.lock);
+	/* Whoever wakes threads holds the lock, and finds this one no more. */
+	kona_guard_self.vfmem_bytes = kona_guard_self.size_bytes = 0;
 	*self.previous = self.next;
 	if (self.next)
 		self.next->previous = self.previous;
 	pthread_mutex_unlock(&registry.lock);
+	entered = false;
+	pthread_sigmask(SIG_SETMASK, &signals, NULL);
 }
 
 void kona_hazard_forked(void)
@@ -287,10 +304,7 @@ static bool anybody_misses(void)
 /* It waits without the lock: whoever misses may need it, to evict. */
 void kona_hazard_close_gate(sigset_t *ret_signals)
 {
-	sigset_t all;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, ret_signals);
+	block_signals(ret_signals);
 	kona_add_relaxed(&registry.gate, 1); /* relaxed: the barrier below orders it */
 	pthread_mutex_lock(&registry.lock);
 	if (registry.threads)

@@ -179,6 +179,39 @@ static void woken_within_handlers(void)
 	CHECK(get(data) == 5 && stats.guard_misses);
 }
 
+static bool over; /* Atomic */
+static uint64_t left_threads;
+
+static void *come_and_go(void *argument)
+{
+	while (!kona_load_acquire(&over)) {
+		kona_hazard_enter(&space);
+		kona_hazard_leave();
+		CHECK(!kona_guard_self.size_bytes);
+		kona_add_acq_rel(&left_threads, 1);
+	}
+	return NULL;
+}
+
+/* A thread that has left stays asleep: nobody looks at its slots any more. */
+static void woken_on_leaving(void)
+{
+	pthread_t threads[2 * THREADS];
+	sigset_t signals;
+
+	(void)make_sleeping_data(KONA_DIRTY_LINES, DATA_PAGES);
+	for (int i = 0; i < 2 * THREADS; i++)
+		CHECK(!pthread_create(&threads[i], NULL, come_and_go, NULL));
+	while (kona_load_acquire(&left_threads) < 1000)
+		usleep(100);
+	kona_space_lock(&space, &signals);
+	kona_hazard_wake(&space);
+	kona_space_unlock(&space, &signals);
+	kona_store_release(&over, true);
+	for (int i = 0; i < 2 * THREADS; i++)
+		pthread_join(threads[i], NULL);
+}
+
 /* What a fault would bring in ends where the mapping does. */
 static void fresh_memory_ends(void)
 {
@@ -669,6 +702,13 @@ APART(guards_sleep)
 APART(pinned_asleep)
 APART(woken_within_handlers)
 APART(woken_under_way)
+/* The moment is short. */
+static void woken_on_leaving_apart(void **state)
+{
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(run_apart(woken_on_leaving), 0);
+}
+
 APART(fresh_memory_ends)
 APART(guarded)
 APART(mixed_lines)
@@ -700,6 +740,7 @@ int main(void)
 		cmocka_unit_test(pinned_asleep_apart),
 		cmocka_unit_test(woken_within_handlers_apart),
 		cmocka_unit_test(woken_under_way_apart),
+		cmocka_unit_test(woken_on_leaving_apart),
 		cmocka_unit_test(fresh_memory_ends_apart),
 		cmocka_unit_test(guarded_apart),
 		cmocka_unit_test(mixed_lines_apart),
