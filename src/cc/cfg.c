@@ -127,7 +127,8 @@ static void find_dominators(struct kona_opt_cfg *cfg)
 			for (int e = 0; e < block->before_count; e++) {
 				int from = block->before[e];
 
-				if (cfg->blocks[from].dominator == KONA_OPT_NO_BLOCK)
+				if (cfg->blocks[from].dominator == KONA_OPT_NO_BLOCK ||
+				    cfg->blocks[from].is_way_in)
 					continue;
 				found = found == KONA_OPT_NO_BLOCK ? from
 								   : common(cfg, found, from);
@@ -148,16 +149,24 @@ int kona_opt_cfg_is_header(const struct kona_opt_cfg *cfg, int block)
 
 int kona_opt_cfg_dominates(const struct kona_opt_cfg *cfg, int a, int b)
 {
+	if (cfg->blocks[b].is_way_in) {
+		LLVMValueRef end = LLVMGetBasicBlockTerminator(cfg->blocks[b].block);
+
+		b = cfg->blocks[kona_opt_cfg_find(cfg, LLVMGetSuccessor(end, 0))].dominator;
+	}
 	while (b > a)
 		b = cfg->blocks[b].dominator;
 	return a == b;
 }
 
-void kona_opt_cfg_make(struct kona_opt_cfg *ret_cfg, LLVMValueRef function)
+void kona_opt_cfg_make(struct kona_opt_cfg *ret_cfg, LLVMValueRef function,
+		       const struct kona_map *ways_in)
 {
 	struct kona_opt_cfg cfg = {0};
 
 	order(&cfg, function);
+	for (int i = 0; ways_in && i < cfg.count; i++)
+		cfg.blocks[i].is_way_in = (int)kona_map_get(ways_in, cfg.blocks[i].block, 0);
 	find_predecessors(&cfg);
 	find_dominators(&cfg);
 	*ret_cfg = cfg;

@@ -21,6 +21,7 @@ struct kona_opt_block {
 	int dominator;	 /* its immediate dominator; itself at the entry */
 	int *before;	 /* its predecessors, one for each edge */
 	int before_count;
+	int is_way_in; /* from outside of the code in question (cc/leave.h) */
 };
 
 struct kona_opt_cfg {
@@ -30,7 +31,10 @@ struct kona_opt_cfg {
 	int *edges;	       /* where all `before` point to */
 };
 
-void kona_opt_cfg_make(struct kona_opt_cfg *ret_cfg, LLVMValueRef function);
+/* ways_in: the blocks of which dominators take no notice, for they bring along whatever a block may
+ * use; NULL: there are none. */
+void kona_opt_cfg_make(struct kona_opt_cfg *ret_cfg, LLVMValueRef function,
+		       const struct kona_map *ways_in);
 void kona_opt_cfg_free(struct kona_opt_cfg *cfg);
 
 /* The index of a block, or KONA_OPT_NO_BLOCK. */
@@ -39,7 +43,7 @@ int kona_opt_cfg_find(const struct kona_opt_cfg *cfg, LLVMBasicBlockRef block);
 /* A loop begins with the block: it is reached from itself or from a later one. */
 int kona_opt_cfg_is_header(const struct kona_opt_cfg *cfg, int block);
 
-/* Every way to b leads over a. */
+/* Every way to b leads over a; if b is a way in, to what it leads to. */
 int kona_opt_cfg_dominates(const struct kona_opt_cfg *cfg, int a, int b);
 
 #endif

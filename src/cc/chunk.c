@@ -6,10 +6,11 @@
  * becomes
  *   before -> start -> header ... latch -> end -> exit   (latch to header, end to start)
  *
- * `start` finds out how many steps leave every pointer in its page (all, where memory is ordinary),
- * translates the pointers, marks what will be stored, and lets the inner loop run so many steps;
- * `end` decides what the latch decided. Inside, there is nothing left that keeps the optimiser from
- * vectorising.
+ * `start` finds out how many steps leave every pointer in its page (MOST_STEPS, where memory is
+ * ordinary), translates the pointers, marks what will be stored, and lets the inner loop run so
+ * many steps; `end` decides what the latch decided. Inside, there is nothing left that keeps the
+ * optimiser from vectorising. Without pointers to translate that makes strips of a twin's loop
+ * (leave.c).
  *
  * The translations own slots of the loop: other guards inside use the rest. Nothing else may: there
  * are no calls (loop.c).
@@ -18,7 +19,7 @@
 
 enum {
 	LONGEST_STRIDE = 256, /* beyond, a page holds too few steps */
-	MOST_STEPS_LOG = 62,
+	MOST_STEPS = 4096,    /* at once: memory that is ordinary may be far by then */
 };
 
 /* One pointer that moves evenly. */
@@ -105,7 +106,7 @@ static LLVMValueRef add_phi(struct kona_opt *opt, LLVMTypeRef type, LLVMBasicBlo
 	return LLVMBuildPhi(opt->builder, type, "");
 }
 
-static LLVMValueRef incoming(LLVMValueRef phi, LLVMBasicBlockRef block)
+LLVMValueRef kona_opt_incoming(LLVMValueRef phi, LLVMBasicBlockRef block)
 {
 	for (unsigned i = 0; i < LLVMCountIncoming(phi); i++)
 		if (LLVMGetIncomingBlock(phi, i) == block)
@@ -113,9 +114,8 @@ static LLVMValueRef incoming(LLVMValueRef phi, LLVMBasicBlockRef block)
 	return NULL;
 }
 
-/* Rebuilds the phis of `block`: what came from `from` comes from `to`. */
-static void redirect_phis(struct kona_opt *opt, LLVMBasicBlockRef block, LLVMBasicBlockRef from,
-			  LLVMBasicBlockRef to)
+void kona_opt_redirect_phis(struct kona_opt *opt, LLVMBasicBlockRef block, LLVMBasicBlockRef from,
+			    LLVMBasicBlockRef to)
 {
 	LLVMValueRef next;
 
@@ -124,7 +124,7 @@ static void redirect_phis(struct kona_opt *opt, LLVMBasicBlockRef block, LLVMBas
 		LLVMValueRef new;
 
 		next = LLVMGetNextInstruction(phi);
-		if (!incoming(phi, from))
+		if (!kona_opt_incoming(phi, from))
 			continue;
 		new = add_phi(opt, LLVMTypeOf(phi), block);
 		for (unsigned i = 0; i < LLVMCountIncoming(phi); i++) {
@@ -149,7 +149,8 @@ static void split_header_phis(struct chunk *chunk)
 
 	for (phi = LLVMGetFirstInstruction(header); phi && LLVMIsAPHINode(phi); phi = next) {
 		LLVMValueRef outer = add_phi(opt, LLVMTypeOf(phi), chunk->start), inner;
-		LLVMValueRef values[] = {incoming(phi, before), incoming(phi, chunk->loop.latch)};
+		LLVMValueRef values[] = {kona_opt_incoming(phi, before),
+					 kona_opt_incoming(phi, chunk->loop.latch)};
 		LLVMBasicBlockRef ways[] = {before, chunk->end};
 		LLVMValueRef inner_values[] = {outer, values[1]};
 		LLVMBasicBlockRef inner_ways[] = {chunk->start, chunk->loop.latch};
@@ -213,7 +214,7 @@ static void fill_start(struct chunk *chunk, LLVMValueRef *ret_steps)
 {
 	struct kona_opt *opt = chunk->f->opt;
 	LLVMBuilderRef builder = opt->builder;
-	LLVMValueRef jump, most = kona_opt_number(opt, INT64_C(1) << MOST_STEPS_LOG), steps;
+	LLVMValueRef jump, most = kona_opt_number(opt, MOST_STEPS - 1), steps;
 	LLVMValueRef straddles;
 
 	LLVMPositionBuilderAtEnd(builder, chunk->start);
@@ -275,7 +276,7 @@ static void fill_end(struct chunk *chunk, LLVMValueRef steps)
 	LLVMInstructionEraseFromParent(old);
 	LLVMAddIncoming(left, (LLVMValueRef[]){steps, next},
 			(LLVMBasicBlockRef[]){chunk->start, loop->latch}, 2);
-	redirect_phis(opt, loop->exit, loop->latch, chunk->end);
+	kona_opt_redirect_phis(opt, loop->exit, loop->latch, chunk->end);
 }
 
 static void enter_by_start(struct chunk *chunk)
@@ -311,24 +312,44 @@ static void translate_streams(struct chunk *chunk)
 	}
 }
 
+static void rebuild(struct chunk *chunk)
+{
+	struct kona_opt_function *f = chunk->f;
+	LLVMValueRef steps;
+
+	chunk->start = LLVMInsertBasicBlockInContext(f->opt->context, chunk->loop.header, "");
+	chunk->end = LLVMAppendBasicBlockInContext(f->opt->context, f->function, "");
+	split_header_phis(chunk);
+	fill_start(chunk, &steps);
+	translate_streams(chunk);
+	fill_end(chunk, steps);
+	enter_by_start(chunk);
+	kona_map_free(&chunk->outer);
+}
+
+LLVMBasicBlockRef kona_opt_strip_loop(struct kona_opt_function *f, const struct kona_opt_loop *loop,
+				      int is_nested)
+{
+	struct chunk chunk = {.f = f, .loop = *loop};
+
+	find_streams(&chunk);
+	if (chunk.others && is_nested)
+		return NULL;
+	chunk.count = 0;
+	rebuild(&chunk);
+	return chunk.start;
+}
+
 /* Returns whether the function was changed. */
 static int treat(struct kona_opt_function *f, const struct kona_opt_loop *loop)
 {
 	struct chunk chunk = {.f = f, .loop = *loop};
-	LLVMValueRef steps;
 
 	find_streams(&chunk);
 	/* With other guards inside there is nothing to vectorise: windows cost less to begin. */
 	if (!chunk.count || chunk.others)
 		return 0;
-	chunk.start = LLVMInsertBasicBlockInContext(f->opt->context, loop->header, "");
-	chunk.end = LLVMAppendBasicBlockInContext(f->opt->context, f->function, "");
-	split_header_phis(&chunk);
-	fill_start(&chunk, &steps);
-	translate_streams(&chunk);
-	fill_end(&chunk, steps);
-	enter_by_start(&chunk);
-	kona_map_free(&chunk.outer);
+	rebuild(&chunk);
 	return 1;
 }
 
@@ -339,7 +360,7 @@ static int treat_next(struct kona_opt_function *f)
 	struct kona_opt_cfg cfg;
 	int found = 0;
 
-	kona_opt_cfg_make(&cfg, f->function);
+	kona_opt_cfg_make(&cfg, f->function, &f->ways_in);
 	for (int i = 0; i < cfg.count && !found; i++) {
 		LLVMBasicBlockRef header = cfg.blocks[i].block;
 

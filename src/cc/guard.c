@@ -4,14 +4,16 @@
  * An access that may leave its page goes through a bounce buffer on the stack when it does.
  *
  * Blocks are visited such that a block with one predecessor follows it, and starts with what is
- * known there. The view (where VFMem is) is read into two variables at the entry and after each
- * call, for a call may be the one that starts the runtime, or a fork; the optimiser makes
- * registers of them. (The table only where there are loops, which need it more than once.)
+ * known there. The view (where VFMem is) is read into two variables at the entry, after each call,
+ * for a call may be the one that starts the runtime, or a fork, and where a twin comes in
+ * (leave.h); the optimiser makes registers of them. (The table only where there are loops, which
+ * need it more than once.)
  *
  * State: struct kona_opt_function. Cannot fail.
  */
 #include <string.h>
 
+#include "cc/loop.h"
 #include "cc/shape.h"
 #include "cc/twin.h"
 #include "cc/window.h"
@@ -264,7 +266,7 @@ static int has_loops(LLVMValueRef function)
 	struct kona_opt_cfg cfg;
 	int found = 0;
 
-	kona_opt_cfg_make(&cfg, function);
+	kona_opt_cfg_make(&cfg, function, NULL);
 	for (int i = 0; i < cfg.count && !found; i++)
 		found = kona_opt_cfg_is_header(&cfg, i);
 	kona_opt_cfg_free(&cfg);
@@ -288,10 +290,20 @@ static void open_function(struct kona_opt_function *f)
 		f->bounce[i] = LLVMBuildAlloca(opt->builder, bytes, "");
 		LLVMSetAlignment(f->bounce[i], 64);
 	}
+	first = LLVMGetFirstInstruction(f->begin);
 	while (LLVMIsAAllocaInst(first))
 		first = LLVMGetNextInstruction(first);
 	kona_opt_build_before(opt, first);
 	read_view(f);
+}
+
+/* The view is known wherever guarded code is entered. */
+static void open_ways_in(struct kona_opt_function *f, const struct kona_opt_ways *ways)
+{
+	for (unsigned w = 0; w < ways->count; w++) {
+		kona_opt_build_before(f->opt, LLVMGetBasicBlockTerminator(ways->ways[w].leave));
+		read_view(f);
+	}
 }
 
 /* The largest access, for the bounce buffers; 0 when the function needs no guards. */
@@ -322,11 +334,13 @@ void kona_opt_guard_function(struct kona_opt *opt, LLVMValueRef function)
 	f.bounce_bytes = largest_access(opt, function);
 	if (!f.bounce_bytes)
 		return;
-	twin = kona_opt_twin_make(opt, function);
 	kona_opt_shape(opt, function);
+	f.begin = LLVMGetEntryBasicBlock(function);
+	kona_opt_twin_make(&f, &twin);
 	open_function(&f);
+	open_ways_in(&f, &twin.ways);
 	kona_opt_chunk_loops(&f);
-	kona_opt_cfg_make(&cfg, function);
+	kona_opt_cfg_make(&cfg, function, &f.ways_in);
 	kona_opt_find_windows(&f, &cfg);
 	after = calloc(cfg.count, sizeof(*after));
 	if (!after)
@@ -341,11 +355,12 @@ void kona_opt_guard_function(struct kona_opt *opt, LLVMValueRef function)
 	}
 	for (int i = 0; i < cfg.count; i++)
 		read_view_after_calls(&f, cfg.blocks[i].block);
-	kona_opt_twin_add(opt, function, &twin);
+	kona_opt_twin_add(&f, &twin);
 	kona_opt_free_windows(&f);
 	kona_map_free(&f.reserved);
 	kona_map_free(&f.done);
 	kona_map_free(&f.seen_loops);
+	kona_map_free(&f.ways_in);
 	free(after);
 	kona_opt_cfg_free(&cfg);
 }

@@ -36,14 +36,22 @@ enum {
 extern const char KONA_CC_VERSION;
 static const char *wanted_version __attribute__((used, retain)) = &KONA_CC_VERSION;
 
-/* There may be far memory, awake or asleep. The fence has the guards behind it compare with memory:
+/* There is far memory, and it is awake. The fence has the guards behind it compare with memory:
  * what was read once already would go through a register, in each turn of a loop anew. */
 GUARD int kona_cc_g_any_far(void)
 {
-	int any = kona_guard_self.vfmem_bytes != 0;
+	int any = kona_guard_self.size_bytes != 0;
 
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	return any;
+}
+
+/* The same, asked by a twin in each turn of a loop, for the answer may change at any moment.
+ * Nothing is ordered by it: an atomic load would have the optimiser take the loop's other accesses
+ * for ordered, too, and could not be part of the comparison. */
+GUARD int kona_cc_g_awake(void)
+{
+	return *(const volatile uintptr_t *)&kona_guard_self.size_bytes != 0;
 }
 
 GUARD uintptr_t kona_cc_g_bias(void)

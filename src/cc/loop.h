@@ -38,4 +38,20 @@ int kona_opt_loop_contains(const struct kona_opt_loop *loop, LLVMBasicBlockRef b
 int kona_opt_loop_stride(struct kona_opt *opt, const struct kona_opt_loop *loop, LLVMValueRef value,
 			 int64_t *ret_stride);
 
+/* chunk.c: loops over consecutive memory. Changes the control flow. */
+void kona_opt_chunk_loops(struct kona_opt_function *f);
+
+/* chunk.c: has a loop pause after some thousands of steps. Returns the block where it does so, with
+ * a phi for each of the header's, which take their values from there. NULL: it is nested and cannot
+ * be vectorised; such loops tend to be short, and strips cost much to begin. */
+LLVMBasicBlockRef kona_opt_strip_loop(struct kona_opt_function *f, const struct kona_opt_loop *loop,
+				      int is_nested);
+
+/* chunk.c: what a phi is by way of `block`; NULL: it is not entered from there. */
+LLVMValueRef kona_opt_incoming(LLVMValueRef phi, LLVMBasicBlockRef block);
+
+/* chunk.c: rebuilds the phis of `block`: what came from `from` comes from `to`. */
+void kona_opt_redirect_phis(struct kona_opt *opt, LLVMBasicBlockRef block, LLVMBasicBlockRef from,
+			    LLVMBasicBlockRef to);
+
 #endif

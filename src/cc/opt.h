@@ -20,6 +20,7 @@
 /* The functions of guards.c. */
 enum kona_opt_guard {
 	KONA_OPT_ANY_FAR,
+	KONA_OPT_AWAKE,
 	KONA_OPT_BIAS,
 	KONA_OPT_TABLE,
 	KONA_OPT_DELTA,
@@ -93,6 +94,8 @@ struct kona_opt_function {
 	struct kona_opt_window *windows; /* all. Owned */
 	struct kona_map done;		 /* instructions that chunk.c has translated */
 	struct kona_map seen_loops;	 /* their headers */
+	LLVMBasicBlockRef begin;	 /* of the guarded code */
+	struct kona_map ways_in;	 /* blocks by which a twin comes into it */
 };
 
 /* One pointer of an instruction. */
@@ -111,7 +114,7 @@ enum {
 	KONA_OPT_STREAMS = 6,		/* slots that a loop may own */
 };
 
-/* local.c: no guard is needed for this pointer: it is of the stack, of a global, ... */
+/* local.c: this pointer needs no guard: it is of the stack, of a global, ... */
 int kona_opt_is_local(struct kona_opt *opt, LLVMValueRef pointer);
 
 /* local.c: finds the arguments of internal functions that are local at every call. */
@@ -133,9 +136,6 @@ int kona_opt_describe(struct kona_opt *opt, LLVMValueRef instruction,
 /* guard.c: lets an access that stays in its page use its address, translated by `delta`. */
 void kona_opt_replace_address(struct kona_opt_function *f, const struct kona_opt_access *access,
 			      LLVMValueRef delta);
-
-/* chunk.c: loops over consecutive memory. Changes the control flow. */
-void kona_opt_chunk_loops(struct kona_opt_function *f);
 
 /* calls.c: a call, of an intrinsic or not. */
 void kona_opt_guard_call(struct kona_opt_function *f, LLVMValueRef call);

@@ -169,7 +169,7 @@ void kona_opt_shape(struct kona_opt *opt, LLVMValueRef function)
 	struct kona_map heads = {0};
 	LLVMValueRef next;
 
-	kona_opt_cfg_make(&cfg, function);
+	kona_opt_cfg_make(&cfg, function, NULL);
 	for (int b = 0; b < cfg.count; b++)
 		for (LLVMValueRef i = LLVMGetFirstInstruction(cfg.blocks[b].block); i; i = next) {
 			next = LLVMGetNextInstruction(i);

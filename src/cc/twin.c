@@ -5,11 +5,15 @@
  * in, the copies stand outside of the function, where no walk sees them.
  *
  * What cannot be copied has no twin: blocks whose address is taken, inline assembly (it may define
- * labels), tokens.
+ * labels), tokens. Nor has what is not optimised; what calls setjmp(), for it may return to a twin
+ * that was left; loops that begin with an exception's landing; and too many of them (leave.c).
  */
 #include "cc/twin.h"
 
 #include <string.h>
+
+#include "cc/leave.h"
+#include "cc/shape.h"
 
 enum {
 	FEW = 4, /* accesses that are not worth a question */
@@ -30,6 +34,16 @@ static int is_variable(LLVMValueRef instruction)
 	return LLVMIsAAllocaInst(instruction) && LLVMIsAConstantInt(LLVMGetOperand(instruction, 0));
 }
 
+static int returns_twice(LLVMValueRef call)
+{
+	unsigned kind = LLVMGetEnumAttributeKindForName("returns_twice", 13);
+	LLVMValueRef callee = LLVMGetCalledValue(call);
+
+	return LLVMGetCallSiteEnumAttribute(call, LLVMAttributeFunctionIndex, kind) ||
+	       (LLVMIsAFunction(callee) &&
+		LLVMGetEnumAttributeAtIndex(callee, LLVMAttributeFunctionIndex, kind));
+}
+
 static int can_copy(LLVMValueRef instruction)
 {
 	switch (LLVMGetInstructionOpcode(instruction)) {
@@ -38,7 +52,7 @@ static int can_copy(LLVMValueRef instruction)
 		return 0;
 	case LLVMCall:
 	case LLVMInvoke:
-		if (LLVMIsAInlineAsm(LLVMGetCalledValue(instruction)))
+		if (LLVMIsAInlineAsm(LLVMGetCalledValue(instruction)) || returns_twice(instruction))
 			return 0;
 		break;
 	default:
@@ -62,7 +76,7 @@ static int is_worth_it(struct kona_opt *opt, LLVMValueRef function)
 	struct kona_opt_cfg cfg;
 	int count = 0, loops = 0;
 
-	kona_opt_cfg_make(&cfg, function);
+	kona_opt_cfg_make(&cfg, function, NULL);
 	for (int b = 0; b < cfg.count; b++) {
 		loops |= kona_opt_cfg_is_header(&cfg, b);
 		for (LLVMValueRef i = LLVMGetFirstInstruction(cfg.blocks[b].block); i;
@@ -75,6 +89,9 @@ static int is_worth_it(struct kona_opt *opt, LLVMValueRef function)
 
 static int is_possible(LLVMValueRef function)
 {
+	if (LLVMGetEnumAttributeAtIndex(function, LLVMAttributeFunctionIndex,
+					LLVMGetEnumAttributeKindForName("optnone", 7)))
+		return 0;
 	for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(function); b;
 	     b = LLVMGetNextBasicBlock(b)) {
 		if (address_is_taken(b))
@@ -137,42 +154,35 @@ static void connect(const struct kona_map *copies, LLVMValueRef from)
 	}
 }
 
-struct kona_opt_twin kona_opt_twin_make(struct kona_opt *opt, LLVMValueRef function)
+static void copy_blocks(struct kona_opt *opt, LLVMValueRef function, struct kona_opt_twin *twin,
+			struct kona_map *copies)
 {
-	struct kona_opt_twin twin = {0};
 	LLVMBasicBlockRef entry = LLVMGetEntryBasicBlock(function);
-	struct kona_map copies = {0};
 
-	if (!is_possible(function) || !is_worth_it(opt, function))
-		return twin;
-	twin.blocks = calloc(LLVMCountBasicBlocks(function), sizeof(*twin.blocks));
-	if (!twin.blocks)
+	twin->blocks = calloc(LLVMCountBasicBlocks(function), sizeof(*twin->blocks));
+	if (!twin->blocks)
 		err(1, "kona-opt");
 	for (LLVMBasicBlockRef b = entry; b; b = LLVMGetNextBasicBlock(b)) {
 		LLVMBasicBlockRef copy = LLVMCreateBasicBlockInContext(opt->context, "");
 
-		twin.blocks[twin.count++] = copy;
-		kona_map_set(&copies, LLVMBasicBlockAsValue(b),
-			     (size_t)LLVMBasicBlockAsValue(copy));
-		copy_block(opt, b, b == entry, copy, &copies);
+		twin->blocks[twin->count++] = copy;
+		kona_map_set(copies, LLVMBasicBlockAsValue(b), (size_t)LLVMBasicBlockAsValue(copy));
+		copy_block(opt, b, b == entry, copy, copies);
 	}
 	for (LLVMBasicBlockRef b = entry; b; b = LLVMGetNextBasicBlock(b))
 		for (LLVMValueRef i = LLVMGetFirstInstruction(b); i; i = LLVMGetNextInstruction(i))
-			connect(&copies, i);
-	kona_map_free(&copies);
-	return twin;
+			connect(copies, i);
 }
 
-void kona_opt_twin_add(struct kona_opt *opt, LLVMValueRef function, struct kona_opt_twin *twin)
+/*
+ * A new first block, with the variables of both. For now it leads to the guarded code, and, for all
+ * that a reader of the control flow can tell, to the ways in.
+ */
+static void put_entry(struct kona_opt *opt, const struct kona_opt_twin *twin, LLVMBasicBlockRef old)
 {
-	LLVMBasicBlockRef old = LLVMGetEntryBasicBlock(function), entry;
-	LLVMValueRef next, jump, answer;
+	LLVMBasicBlockRef entry = LLVMInsertBasicBlockInContext(opt->context, old, "");
+	LLVMValueRef next, choice;
 
-	if (!twin->blocks)
-		return;
-	for (unsigned i = 0; i < twin->count; i++)
-		LLVMAppendExistingBasicBlock(function, twin->blocks[i]);
-	entry = LLVMInsertBasicBlockInContext(opt->context, old, "");
 	LLVMPositionBuilderAtEnd(opt->builder, entry);
 	LLVMSetCurrentDebugLocation2(opt->builder, NULL);
 	for (LLVMValueRef i = LLVMGetFirstInstruction(old); i; i = next) {
@@ -182,14 +192,49 @@ void kona_opt_twin_add(struct kona_opt *opt, LLVMValueRef function, struct kona_
 		LLVMInstructionRemoveFromParent(i);
 		LLVMInsertIntoBuilder(opt->builder, i);
 	}
-	jump = LLVMBuildBr(opt->builder, old);
+	choice = LLVMBuildSwitch(opt->builder, LLVMGetUndef(opt->i32), old, twin->ways.count);
+	for (unsigned w = 0; w < twin->ways.count; w++)
+		LLVMAddCase(choice, LLVMConstInt(opt->i32, w, 0), twin->ways.ways[w].leave);
+}
+
+void kona_opt_twin_make(struct kona_opt_function *f, struct kona_opt_twin *ret_twin)
+{
+	struct kona_map copies = {0};
+	struct kona_opt_twin twin = {0};
+
+	*ret_twin = twin;
+	if (!is_possible(f->function) || !is_worth_it(f->opt, f->function) ||
+	    !kona_opt_ways_prepare(f->opt, f->function, &twin.ways))
+		return;
+	copy_blocks(f->opt, f->function, &twin, &copies);
+	kona_opt_ways_open(f->opt, &twin.ways, &copies);
+	for (unsigned w = 0; w < twin.ways.count; w++)
+		kona_map_set(&f->ways_in, twin.ways.ways[w].leave, 1);
+	f->begin = LLVMGetEntryBasicBlock(f->function);
+	put_entry(f->opt, &twin, f->begin);
+	kona_map_free(&copies);
+	*ret_twin = twin;
+}
+
+void kona_opt_twin_add(struct kona_opt_function *f, struct kona_opt_twin *twin)
+{
+	struct kona_opt *opt = f->opt;
+	LLVMValueRef jump, answer;
+
+	if (!twin->blocks)
+		return;
+	for (unsigned i = 0; i < twin->count; i++)
+		LLVMAppendExistingBasicBlock(f->function, twin->blocks[i]);
+	jump = LLVMGetBasicBlockTerminator(LLVMGetEntryBasicBlock(f->function));
 	kona_opt_build_before(opt, jump);
 	answer = kona_opt_call(opt, KONA_OPT_ANY_FAR, NULL, 0);
 	LLVMBuildCondBr(
 		opt->builder,
 		LLVMBuildICmp(opt->builder, LLVMIntNE, answer, LLVMConstInt(opt->i32, 0, 0), ""),
-		old, twin->blocks[0]);
+		f->begin, twin->blocks[0]);
 	LLVMInstructionEraseFromParent(jump);
+	kona_opt_ways_connect(f, &twin->ways);
+	kona_opt_ways_free(&twin->ways);
 	free(twin->blocks);
 	twin->blocks = NULL;
 }

@@ -1,23 +1,28 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A function's twin: its blocks once more, without guards, for threads that have no far memory:
- * those of a program without kona run. The function asks once, where it is entered. (Should far
- * memory come while a twin runs, the fault path serves it.)
+ * A function's twin: its blocks once more, without guards, for threads to which all memory is
+ * ordinary: those of a program without kona run, and all threads while far memory sleeps (every
+ * page is in place). The function asks where it is entered, and a loop in each turn: when far
+ * memory wakes up, the twin is left for the guarded code (cc/leave.h). What it touches until then,
+ * the fault path serves.
  */
 #ifndef KONA_CC_TWIN_H
 #define KONA_CC_TWIN_H
 
+#include "cc/leave.h"
 #include "cc/opt.h"
 
 struct kona_opt_twin {
 	LLVMBasicBlockRef *blocks; /* not in the function yet; NULL: there is no twin. Owned */
 	unsigned count;
+	struct kona_opt_ways ways;
 };
 
-/* Before the guards: copies the blocks, if that is worth it and possible. */
-struct kona_opt_twin kona_opt_twin_make(struct kona_opt *opt, LLVMValueRef function);
+/* Before the guards: copies the blocks, if that is worth it and possible. Sets f's begin and
+ * ways_in. */
+void kona_opt_twin_make(struct kona_opt_function *f, struct kona_opt_twin *ret_twin);
 
 /* After them: puts the copies into the function, and the question in front. */
-void kona_opt_twin_add(struct kona_opt *opt, LLVMValueRef function, struct kona_opt_twin *twin);
+void kona_opt_twin_add(struct kona_opt_function *f, struct kona_opt_twin *twin);
 
 #endif

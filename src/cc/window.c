@@ -126,12 +126,22 @@ static void consider_name(struct making *making, LLVMValueRef phi, int block)
 	making->name_block = block;
 }
 
+/* What a phi is that can be but one thing. */
+static LLVMValueRef without_detour(LLVMValueRef value)
+{
+	while (LLVMIsAPHINode(value) && LLVMCountIncoming(value) == 1)
+		value = LLVMGetIncomingValue(value, 0);
+	return value;
+}
+
 /* One step back. */
 static void follow(struct region *region, struct making *making, LLVMValueRef value)
 {
 	struct kona_opt *opt = region->f->opt;
-	int block = block_of(region, value);
+	int block;
 
+	value = without_detour(value);
+	block = block_of(region, value);
 	if (block == KONA_OPT_NO_BLOCK) {
 		if (!making->root && LLVMGetTypeKind(LLVMTypeOf(value)) == LLVMPointerTypeKind)
 			making->root = value;

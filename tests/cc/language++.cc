@@ -166,25 +166,71 @@ void gather()
 	printf("%ld %u\n", s, sum(far, 300000));
 }
 
-const struct {
-	const char *name;
-	void (*run)();
-} sections[] = {{"classes", classes},	 {"containers", containers}, {"exceptions", exceptions},
-		{"lambdas", lambdas},	 {"vectors", vectors},	     {"gather", gather}};
+APART long careful(const int *p, long i)
+{
+	if (p[i] % 1021 == 5)
+		throw p[i];
+	if (p[i] % 4099 == 7)
+		throw Failure(p[i] & 255);
+	return p[i] % 100;
+}
+
+// Loops with results of calls that may throw, caught in the loop, and outside of it.
+APART long catching(int *p, long count)
+{
+	long s = 0, last = count, thrown = 0;
+	std::string text = "begin";
+
+	for (long i = 0; i < count; i += 3) {
+		long next = last & 3;
+		try {
+			next += careful(p, i);
+			s += next * last;
+		} catch (int number) {
+			thrown += number & 7;
+			p[i] = 1;
+		}
+		last = next;
+		if (last % 64 == 9 && text.size() < 60)
+			text += char('a' + last % 26);
+	}
+	return s + last + thrown + long(text.size());
+}
+
+APART long escaping(const int *p, long count)
+{
+	long s = 0;
+
+	for (long i = 0; i < count; i += 2)
+		s = s * 3 + careful(p, i);
+	return s;
+}
+
+void catching_all()
+{
+	const long count = 2 << 18;
+	int *far = static_cast<int *>(far_bytes(count * sizeof(int)));
+	long s = 0;
+
+	for (int round = 0; round < 2; round++)
+		s = s * 7 + catching(far, count);
+	for (long i = 0; i < count; i++)
+		far[i] = i > count - 5 ? 7 : int(i % 997) + 8;
+	try {
+		s += escaping(far, count);
+	} catch (const Failure &failure) {
+		s += failure.number;
+	}
+	printf("%ld %u\n", s, sum(far, size_t(count) * sizeof(int)));
+}
+
+const section sections[] = {{"classes", classes},	 {"containers", containers}, {"exceptions", exceptions},
+		{"lambdas", lambdas},	 {"vectors", vectors},	     {"gather", gather},
+		{"catching", catching_all}};
 
 } // namespace
 
 int main(int argc, char **argv)
 {
-	static char output[1 << 16];
-
-	setvbuf(stdout, output, _IOFBF, sizeof(output));
-	if (kona_mock_start)
-		kona_mock_start();
-	for (auto &section : sections)
-		if (argc == 1 || !std::strcmp(argv[1], section.name)) {
-			printf("%s: ", section.name);
-			section.run();
-		}
-	return 0;
+	return run_sections(sections, sizeof(sections) / sizeof(*sections), argc > 1 ? argv[1] : NULL);
 }

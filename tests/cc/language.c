@@ -844,10 +844,7 @@ static void neighbours(void)
 	printf("%u\n", sum(nodes, (size_t)count * sizeof(*nodes)));
 }
 
-static const struct {
-	const char *name;
-	void (*run)(void);
-} sections[] = {
+static const struct section sections[] = {
 	{"chase", chase},
 	{"varargs", varargs},
 	{"structures", structures},
@@ -880,15 +877,6 @@ static const struct {
 
 int main(int argc, char **argv)
 {
-	static char output[1 << 16];
-
-	setvbuf(stdout, output, _IOFBF, sizeof(output));
-	if (kona_mock_start)
-		kona_mock_start();
-	for (size_t i = 0; i < sizeof(sections) / sizeof(*sections); i++)
-		if (argc == 1 || !strcmp(argv[1], sections[i].name)) {
-			printf("%s: ", sections[i].name);
-			sections[i].run();
-		}
-	return 0;
+	return run_sections(sections, sizeof(sections) / sizeof(*sections),
+			    argc > 1 ? argv[1] : NULL);
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What the sections of language*.c share: memory that is far under Kona, and sums to print. */
+/* What the programs of sections share: memory that is far under Kona, sums to print, and main(). */
 #ifndef KONA_TESTS_CC_LANGUAGE_H
 #define KONA_TESTS_CC_LANGUAGE_H
 
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define APART __attribute__((noinline))
 
@@ -54,6 +55,27 @@ static APART unsigned sum(const void *memory, size_t bytes)
 	for (size_t i = 0; i < bytes; i++)
 		s = s * 16777619u + p[i];
 	return s;
+}
+
+struct section {
+	const char *name;
+	void (*run)(void);
+};
+
+/* Runs the section of that name, or all. */
+static inline int run_sections(const struct section *sections, size_t count, const char *name)
+{
+	static char output[1 << 16];
+
+	setvbuf(stdout, output, _IOFBF, sizeof(output));
+	if (kona_mock_start)
+		kona_mock_start();
+	for (size_t i = 0; i < count; i++)
+		if (!name || !strcmp(name, sections[i].name)) {
+			printf("%s: ", sections[i].name);
+			sections[i].run();
+		}
+	return 0;
 }
 
 #endif

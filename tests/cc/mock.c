@@ -9,6 +9,11 @@
  * malloc() gives far memory. Threads but the first are unknown to it, and touch.
  * Link it into a program that kona-cc compiles; the environment's KONA_MOCK_REPORT names a file for
  * the counts.
+ *
+ * With KONA_MOCK_WAKE=N it sleeps at first: all memory is ordinary, at its own addresses. Few pages
+ * can be accessed at a time, so there is a fault now and then; the Nth is the moment when it wakes
+ * up: in the midst of whatever the program does, between a guard and its access, too. Not for what
+ * has the kernel access far memory.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,6 +36,7 @@ enum {
 	LINES = PAGE / 64,
 	TAKEN_AT_A_MISS = 5,
 	IN_PLACE = 1 << 4, /* a flag of ours in an entry */
+	OPEN = 24,	   /* pages at a time, asleep */
 };
 
 __thread struct kona_guard kona_guard_self;
@@ -44,7 +50,9 @@ static uint32_t sizes[(size_t)PAGES * PAGE / 16];
 static atomic_size_t allocated;
 static atomic_flag busy = ATOMIC_FLAG_INIT;
 static unsigned hand, seed = 1;
-static unsigned long misses, evictions, touches;
+static unsigned long misses, evictions, touches, ticks;
+static unsigned long wake_at;	       /* which tick; 0: it is awake */
+static long opened[OPEN];	       /* pages, asleep */
 static const struct kona_guard *known; /* the first thread's */
 
 void kona_mock_start(void);
@@ -180,6 +188,36 @@ static void put_in_place(long page)
 	table[page] = KONA_GUARD_RESIDENT | IN_PLACE;
 }
 
+/* From now on memory is far: nothing of it is here. */
+static void wake_up(void)
+{
+	size_t used = (atomic_load(&allocated) + PAGE - 1) / PAGE * PAGE;
+
+	if (mprotect(vfmem, used, PROT_READ))
+		die("mprotect");
+	memcpy(store, vfmem, used);
+	if (mprotect(vfmem, used, PROT_NONE))
+		die("mprotect");
+	wake_at = 0;
+	kona_guard_self.size_bytes = (size_t)PAGES * PAGE;
+}
+
+/* Asleep, a page is accessed that is not open. */
+static void tick(long page)
+{
+	unsigned place = (unsigned)(ticks++ % OPEN);
+
+	if (ticks == wake_at) {
+		wake_up();
+		put_in_place(page);
+		return;
+	}
+	if (opened[place] >= 0)
+		protect(vfmem + opened[place] * PAGE, PROT_NONE);
+	protect(vfmem + page * PAGE, PROT_READ | PROT_WRITE);
+	opened[place] = page;
+}
+
 /* A translation is used whose page went in place meanwhile: it comes back to its frame. */
 static void put_back(unsigned frame)
 {
@@ -204,7 +242,9 @@ static void on_fault(int number, siginfo_t *info, void *context)
 	if (at >= vfmem && at < vfmem + (size_t)PAGES * PAGE) {
 		long page = (at - vfmem) / PAGE;
 
-		if (!(table[page] & IN_PLACE))
+		if (wake_at)
+			tick(page);
+		else if (!(table[page] & IN_PLACE))
 			put_in_place(page);
 	} else if (at >= frames && at < frames + FRAMES * PAGE) {
 		unsigned frame = (unsigned)((at - frames) / PAGE);
@@ -225,14 +265,15 @@ static void report(void)
 
 	if (fd < 0)
 		return;
-	dprintf(fd, "%lu misses, %lu evictions, %lu touches\n", misses, evictions, touches);
+	dprintf(fd, "%lu misses, %lu evictions, %lu touches, %lu ticks\n", misses, evictions,
+		touches, ticks);
 	close(fd);
 }
 
 /* The counts begin here: what starts the program is not tested. */
 void kona_mock_start(void)
 {
-	misses = evictions = touches = 0;
+	misses = evictions = touches = ticks = 0;
 	atexit(report);
 }
 
@@ -241,6 +282,7 @@ __attribute__((constructor)) static void start(void)
 {
 	struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
 	size_t bytes = (size_t)PAGES * PAGE;
+	const char *wake = getenv("KONA_MOCK_WAKE");
 
 	if (vfmem)
 		return;
@@ -262,7 +304,10 @@ __attribute__((constructor)) static void start(void)
 	__sigaction(SIGSEGV, &action, NULL);
 	known = &kona_guard_self;
 	kona_guard_self.bias = -(uintptr_t)vfmem;
-	kona_guard_self.vfmem_bytes = kona_guard_self.size_bytes = bytes;
+	wake_at = wake ? strtoul(wake, NULL, 10) : 0;
+	kona_guard_self.vfmem_bytes = bytes;
+	kona_guard_self.size_bytes = wake_at ? 0 : bytes;
+	memset(opened, 0xff, sizeof(opened));
 	kona_guard_self.table = table;
 	memset(kona_guard_self.slots, 0xff, sizeof(kona_guard_self.slots)); /* KONA_GUARD_NO_PAGE */
 	kona_guard_self.dirty = marks - ((uintptr_t)vfmem >> 6);
