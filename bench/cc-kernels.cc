@@ -375,6 +375,7 @@ int main(int argc, char **argv)
 		if (strcmp(argv[1], kernel.name))
 			continue;
 		kernel.prepare();
+		kernel.run(); // makes the hash table
 		if (argc > 2 && !bring_into_frames())
 			return 1;
 		kernel.run();
