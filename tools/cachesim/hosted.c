@@ -13,6 +13,8 @@
 
 #include "base/units.h"
 
+enum { SMALL_PAGES_BYTES = 2 << 20 };
+
 struct kona_hosted_map {
 	struct kona_hosted_map *next;
 	void *start;
@@ -35,9 +37,12 @@ void *kona_hosted_map(size_t bytes)
 		free(entry);
 		return NULL;
 	}
-	/* Only a wish: without huge pages it is slower, no more. */
-	if (bytes >= 2 * KONA_MIB)
-		(void)madvise(start, bytes, MADV_HUGEPAGE);
+	/* Only a wish: without huge pages it is slower, no more. Of most mappings a short run
+	 * touches the beginning only: there small pages are cheaper than a large one that must be
+	 * cleared. */
+	if (bytes > SMALL_PAGES_BYTES)
+		(void)madvise((char *)start + SMALL_PAGES_BYTES, bytes - SMALL_PAGES_BYTES,
+			      MADV_HUGEPAGE);
 	pthread_mutex_lock(&map_lock);
 	*entry = (struct kona_hosted_map){mapping_for->maps, start, bytes};
 	mapping_for->maps = entry;
