@@ -185,6 +185,20 @@ void kona_frames_place(struct kona_frames *frames, char *fmem, int uffd, uint8_t
 	register_frames(frames, frames->most, KONA_FRAME_OVERDRAFT);
 }
 
+/* All of a new chunk that is paid for, but its first frame. */
+static void give_chunk(struct kona_frames *frames, uint32_t first, uint32_t count)
+{
+	for (uint32_t at = KONA_FRAME_CHUNK; at; at -= KONA_FREEMAP_WORD) {
+		uint32_t word = at - KONA_FREEMAP_WORD, bits = count > word ? count - word : 0;
+		uint64_t mask = bits < KONA_FREEMAP_WORD ? (UINT64_C(1) << bits) - 1 : UINT64_MAX;
+
+		if (!word)
+			mask &= ~UINT64_C(1);
+		if (mask)
+			kona_freemap_give_word(&frames->solid, first + word, mask);
+	}
+}
+
 static bool take_new_solid(struct kona_frames *frames, uint32_t *ret_frame, uint64_t *system_calls)
 {
 	uint32_t first, count = break_ground(frames, true, &first);
@@ -200,8 +214,7 @@ static bool take_new_solid(struct kona_frames *frames, uint32_t *ret_frame, uint
 	}
 	populate(frames, first, count);
 	*system_calls += 2;
-	for (uint32_t i = count; i-- > 1;)
-		kona_freemap_give(&frames->solid, first + i);
+	give_chunk(frames, first, count);
 	*ret_frame = first;
 	return true;
 }

@@ -140,9 +140,3 @@ void kona_freemap_give_word(struct kona_freemap *map, uint32_t first, uint64_t m
 		kona_add_relaxed(&map->roomy, 1); /* relaxed: a level */
 	kona_store_relaxed(&map->cursor, index);  /* relaxed: a hint */
 }
-
-void kona_freemap_give(struct kona_freemap *map, uint32_t bit)
-{
-	kona_freemap_give_word(map, bit / KONA_FREEMAP_WORD * KONA_FREEMAP_WORD,
-			       UINT64_C(1) << bit % KONA_FREEMAP_WORD);
-}

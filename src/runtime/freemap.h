@@ -41,9 +41,8 @@ void kona_freemap_destroy(struct kona_freemap *map);
  */
 KONA_MUST_CHECK bool kona_freemap_take(struct kona_freemap *map, uint32_t limit, uint32_t wanted,
 				       uint32_t *ret_bit);
-void kona_freemap_give(struct kona_freemap *map, uint32_t bit);
 
-/* Bits `mask` of the word that begins with `first`. */
+/* Gives bits `mask` of the word that begins with `first`. */
 void kona_freemap_give_word(struct kona_freemap *map, uint32_t first, uint64_t mask);
 
 #endif
