@@ -43,6 +43,11 @@ static void claim_page(struct kona_space *space, struct piece *piece, uint64_t i
 		uint64_t entry = kona_flight_await(space, piece->first + i);
 
 		piece->entries[i] = entry;
+		if (kona_pt_state(entry) == KONA_PT_OUTSIDE) { /* the kernel's, as it would be */
+			piece->claimed[i] = false;
+			piece->mapped = true;
+			return;
+		}
 		piece->claimed[i] =
 			!is_nothing(piece, entry) && kona_pt_state(entry) != KONA_PT_LOST;
 		if (!piece->claimed[i])
@@ -135,7 +140,7 @@ static void discard_piece(struct kona_space *space, uint64_t first, uint64_t cou
 		far |= piece.claimed[i] &&
 		       (!(piece.entries[i] & KONA_PT_ZERO) || (piece.entries[i] & KONA_PT_STALE));
 	}
-	if (!claimed)
+	if (!claimed && !piece.mapped)
 		return;
 	/* relaxed: set before the first page is framed */
 	if ((piece.framed || piece.mapped) && kona_load_relaxed(&space->guarded)) {

@@ -7,7 +7,8 @@
  *   | payload, low | delta        | payload,| F | W | T | Z | S | state|
  *   |              |              | high    |   |   |   |   |   |      |
  *   +--------------+--------------+---------+---+---+---+---+---+------+
- *    payload: local states: the page's frame number; REMOTE: the eviction clock when it left
+ *    payload: local states: the page's frame number; REMOTE: the eviction clock when it left;
+ *               OUTSIDE: with Z, the frame that the page still has
  *    delta: resident: bytes from the page's address to its contents: its frame, or 0. Guards add it
  *               to the address as it stands here (FMem lies above VFMem: it is never negative).
  *               0 in every other state: guards ask for it and for RESIDENT by one `and`

@@ -335,10 +335,48 @@ static bool all_free(const struct kona_region *region, uint64_t first, uint64_t 
 	       end <= range->first + range->count;
 }
 
+/* For guards these pages are at their own address; the runtime has nothing to do with them. One
+ * that is still in a slot keeps its frame (KONA_PT_ZERO) until it comes back. */
+static void settle_outside(struct kona_space *space, uint64_t page)
+{
+	uint64_t entry, flags = KONA_PT_STALE; /* what the store holds is of an earlier life */
+	uint32_t frame = 0;
+
+	do
+		entry = kona_flight_await(space, page);
+	while (!kona_pt_claim(&space->pt, page, entry, KONA_PT_FETCHING));
+	if (kona_pt_framed(entry) || kona_pt_state(entry) == KONA_PT_INPLACE) {
+		flags |= KONA_PT_ZERO;
+		frame = kona_pt_payload(entry);
+	}
+	kona_vacate_keep(space, page, kona_pt_entry(KONA_PT_OUTSIDE, flags, frame));
+}
+
+/* The mapping is VFMem again. To be discarded next. */
+static void take_back(struct kona_space *space, uint64_t first, uint64_t pages)
+{
+	for (uint64_t page = first; page < first + pages; page++) {
+		uint64_t entry = kona_pt_load(&space->pt, page);
+		uint32_t frame = kona_pt_payload(entry);
+		enum kona_pt_state state = KONA_PT_ABSENT;
+
+		if (kona_pt_state(entry) != KONA_PT_OUTSIDE ||
+		    !kona_pt_claim(&space->pt, page, entry, KONA_PT_FETCHING))
+			continue;
+		if (entry & KONA_PT_ZERO)
+			state = space->frames.marks[frame] & KONA_FRAME_SOLID ? KONA_PT_COOLING
+									      : KONA_PT_INPLACE;
+		kona_vacate_keep(
+			space, page,
+			kona_pt_entry(state, entry & (KONA_PT_ZERO | KONA_PT_STALE), frame));
+	}
+}
+
 int kona_region_occupy(struct kona_space *space, uint64_t first, uint64_t pages, int protection,
 		       bool over)
 {
 	struct kona_region *region = &space->region;
+	bool lent;
 	int rc = 0;
 
 	if (first + pages > space->pages)
@@ -348,13 +386,16 @@ int kona_region_occupy(struct kona_space *space, uint64_t first, uint64_t pages,
 		rc = -EEXIST;
 	if (!rc && protection != PROT_NONE)
 		rc = ensure_slabs(space, first, pages, true);
-	if (!rc && region->lent)
+	lent = region->lent;
+	if (!rc && lent)
 		rc = kona_space_reserve(space, first, pages);
 	if (!rc)
 		rc = carve_all(region, first, first + pages);
 	pthread_mutex_unlock(&region->lock);
 	if (rc)
 		return rc;
+	if (lent)
+		take_back(space, first, pages);
 	if (over)
 		kona_discard(space, first, pages);
 	return protect_in_use(space, first, pages, protection);
@@ -374,18 +415,6 @@ int kona_region_protect(struct kona_space *space, uint64_t first, uint64_t pages
 		}
 	}
 	return protect_in_use(space, first, pages, protection);
-}
-
-/* For guards these pages are at their own address; the runtime has nothing to do with them. */
-static void settle_outside(struct kona_space *space, uint64_t page)
-{
-	uint64_t entry;
-
-	do
-		entry = kona_flight_await(space, page);
-	while (!kona_pt_claim(&space->pt, page, entry, KONA_PT_FETCHING));
-	/* What the store holds is of an earlier life. */
-	kona_vacate_keep(space, page, kona_pt_entry(KONA_PT_OUTSIDE, KONA_PT_STALE, 0));
 }
 
 void kona_region_lend(struct kona_space *space, uint64_t first, uint64_t pages)
@@ -409,11 +438,15 @@ static int close_range_locked(struct kona_space *space, uint64_t first, uint64_t
 void kona_region_free(struct kona_space *space, uint64_t first, uint64_t pages)
 {
 	struct kona_region *region = &space->region;
+	bool lent;
 	int rc;
 
 	pthread_mutex_lock(&region->lock);
+	lent = region->lent;
 	rc = close_range_locked(space, first, pages);
 	pthread_mutex_unlock(&region->lock);
+	if (lent)
+		take_back(space, first, pages);
 	kona_discard(space, first, pages);
 	pthread_mutex_lock(&region->lock);
 	/* Without room the range stays in use for ever: better than to lose track of it. */

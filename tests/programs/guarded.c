@@ -407,6 +407,8 @@ static void covered(void)
 		put(middle + 64, 1000 + turn);
 		put_pages(middle + MIB, MIB, 500 + turn);
 		CHECK(pread(fd, &word, 8, 64) == 8 && word == 1000 + turn);
+		CHECK(!madvise(middle, 2 * MIB, MADV_DONTNEED)); /* the file stays what it is */
+		CHECK(get(middle + 64) == 1000 + turn);
 		CHECK(!wrong_pages(middle + MIB, MIB, 500 + turn));
 		CHECK(!wrong_by_guards(memory, 8 * MIB, turn));
 		CHECK(mmap(middle, 2 * MIB, PROT_READ | PROT_WRITE,

@@ -629,6 +629,30 @@ static void misses_end_before_protection(void)
 	CHECK(is_at_home(data, 0) && get(data) == 1);
 }
 
+/* The program maps something of its own over pages that stand in slots, again and again. */
+static void lent_pages_give_their_frames_back(void)
+{
+	uint64_t *data = make_data(KONA_DIRTY_LINES, DATA_PAGES);
+	uint64_t page = kona_space_page(&space, data), before;
+
+	put(&data[2048 * WORDS], 1);
+	before = stats.local_pages;
+	for (int i = 0; i < 50; i++) {
+		put(data, 1);
+		if (i % 2)
+			CHECK(*data == 1); /* in place */
+		CHECK(!kona_region_occupy(&space, page, 1, PROT_NONE, true));
+		kona_region_lend(&space, page, 1);
+		if (i % 3)
+			put(&data[2048 * WORDS], 1); /* out of the slot */
+		CHECK(!kona_region_occupy(&space, page, 1, PROT_READ | PROT_WRITE, true));
+		CHECK(get(data) == 0);
+	}
+	CHECK(!is_at_home(&data[2048 * WORDS], 0) && !is_at_home(&data[2048 * WORDS], 1));
+	kona_discard(&space, page, 1);
+	CHECK(stats.local_pages == before);
+}
+
 static void copies_cross_pages(void)
 {
 	static char bytes[40000], back[40000];
@@ -729,6 +753,7 @@ APART(framed_page_enters_read_only_mapping)
 APART(dropped_page_leaves_read_only_mapping)
 APART(wanted_shielded_page_stays_in_place)
 APART(misses_end_before_protection)
+APART(lent_pages_give_their_frames_back)
 APART(copies_cross_pages)
 APART(neighbours_are_neighbours)
 APART(streams_are_prefetched)
@@ -761,6 +786,7 @@ int main(void)
 		cmocka_unit_test(dropped_page_leaves_read_only_mapping_apart),
 		cmocka_unit_test(wanted_shielded_page_stays_in_place_apart),
 		cmocka_unit_test(misses_end_before_protection_apart),
+		cmocka_unit_test(lent_pages_give_their_frames_back_apart),
 		cmocka_unit_test(copies_cross_pages_apart),
 		cmocka_unit_test(neighbours_are_neighbours_apart),
 		cmocka_unit_test(streams_are_prefetched_apart),
