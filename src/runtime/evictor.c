@@ -104,6 +104,7 @@ static void evict_until_plenty(struct kona_space *space)
 		usleep(RETRY_US);
 	}
 	kona_frames_repay(&space->frames, space->evict.low);
+	kona_frames_mend(&space->frames);
 }
 
 static void run(void *argument)

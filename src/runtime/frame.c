@@ -15,13 +15,18 @@
 #include <sys/mman.h>
 
 #include "base/atomic.h"
+#include "base/huge.h"
 #include "base/units.h"
 #include "runtime/fatal.h"
 #include "runtime/os.h"
 #include "runtime/pagetable.h"
 
-enum { LEAST_FRAMES = 512 };
+enum {
+	LEAST_FRAMES = 512,
+	MOST_LOOKS = 8, /* at chunks, for one to mend */
+};
 
+#define MEND_NS	    UINT64_C(5000000)
 #define CHUNK_BYTES ((size_t)KONA_FRAME_CHUNK * KONA_PAGE_BYTES)
 
 static size_t frame_bytes(size_t baseline_bytes)
@@ -33,6 +38,11 @@ static size_t frame_bytes(size_t baseline_bytes)
 static size_t all_frames(const struct kona_frames *frames)
 {
 	return (size_t)frames->most + KONA_FRAME_OVERDRAFT;
+}
+
+static size_t rough_bytes(const struct kona_frames *frames)
+{
+	return all_frames(frames) / KONA_FRAME_CHUNK + 1;
 }
 
 /* Frames that a budget pays for; 0: too few, or too many. */
@@ -65,9 +75,10 @@ int kona_frames_init(struct kona_frames *frames, uint64_t budget_bytes, size_t b
 		return -ENOMEM;
 	frames->pins = kona_os_alloc(all_frames(frames) * sizeof(uint16_t));
 	frames->marks = kona_os_alloc(all_frames(frames));
+	frames->rough = kona_os_alloc(rough_bytes(frames));
 	frames->baselines = kona_os_alloc(all_frames(frames) * baseline_bytes + 1);
 	if (!frames->lent || !frames->next || !frames->owner || !frames->pins || !frames->marks ||
-	    !frames->baselines) {
+	    !frames->rough || !frames->baselines) {
 		kona_frames_destroy(frames);
 		return -ENOMEM;
 	}
@@ -89,6 +100,8 @@ void kona_frames_destroy(struct kona_frames *frames)
 		kona_os_munmap(frames->pins, all_frames(frames) * sizeof(uint16_t));
 	if (frames->marks)
 		kona_os_munmap(frames->marks, all_frames(frames));
+	if (frames->rough)
+		kona_os_munmap(frames->rough, rough_bytes(frames));
 	if (frames->baselines)
 		kona_os_munmap(frames->baselines, all_frames(frames) * frames->baseline_bytes + 1);
 	*frames = (struct kona_frames){0};
@@ -249,8 +262,41 @@ static bool fill(struct kona_frames *frames, uint32_t frame)
 		return false;
 	if (rc)
 		kona_fatal("a frame cannot be filled: %s", strerror(-rc));
-	frames->marks[frame] |= KONA_FRAME_SOLID;
+	kona_frame_fill(frames, frame, 0);
 	return true;
+}
+
+static bool is_solid(const struct kona_frames *frames, uint32_t chunk)
+{
+	const uint8_t *marks = &frames->marks[(size_t)chunk * KONA_FRAME_CHUNK];
+
+	for (uint32_t i = 0; i < KONA_FRAME_CHUNK; i++)
+		if (!(kona_load_relaxed(&marks[i]) & KONA_FRAME_SOLID)) /* relaxed: a hint */
+			return false;
+	return true;
+}
+
+/* One try: without a huge page to be had, the next filled frame is time enough for another. Whoever
+ * uses a frame meanwhile waits in the kernel until its page is there again. */
+void kona_frames_mend(struct kona_frames *frames)
+{
+	uint32_t chunks = kona_load_acquire(&frames->virgin) / KONA_FRAME_CHUNK; /* FR-2 */
+	uint64_t now_ns = kona_now_ns();
+
+	if (now_ns - frames->mended_ns < MEND_NS)
+		return;
+	for (uint32_t i = 0; i < MOST_LOOKS && i < chunks; i++) {
+		uint32_t chunk = frames->mended++ % chunks;
+
+		/* relaxed: a hint, both */
+		if (!kona_load_relaxed(&frames->rough[chunk]) || !is_solid(frames, chunk))
+			continue;
+		kona_store_relaxed(&frames->rough[chunk], 0);
+		frames->mended_ns = now_ns;
+		(void)kona_os_madvise(kona_frame_address(frames, chunk * KONA_FRAME_CHUNK),
+				      CHUNK_BYTES, MADV_COLLAPSE);
+		return;
+	}
 }
 
 static bool take_free_solid(struct kona_frames *frames, uint32_t near, uint32_t *ret_frame)

@@ -13,7 +13,9 @@
  * ones
  *
  * FMem lies right above VFMem. It grows by 2 MiB (a huge page, populated before it is registered
- * with the userfaultfd: from then on, an access of a hollow frame is a fault that is seen).
+ * with the userfaultfd: from then on, an access of a hollow frame is a fault that is seen). Where
+ * hollow frames were filled one by one, as after guards have slept, the evictor makes a huge page
+ * of them again once a chunk is full: copies are a fifth slower without.
  *
  * The baseline and the rest are paid out of the budget: count = budget / (4096 + all of the above).
  */
@@ -67,10 +69,13 @@ struct kona_frames {
 	uint32_t *next;		   /* frame + 1 below in the stack. Written by the frame's holder;
 				    * of a frame in use: kona_frame_cooled() */
 	uint16_t *pins;		   /* Atomic, edge GU-1: by threads whose slot names the page */
-	uint32_t *owner; /* the page that holds it. Atomic, edge PT-1; written by the holder */
-	uint8_t *marks;	 /* Written by the page's owner */
-	char *baselines; /* Written by the page's owner */
-	uint8_t *dirty;	 /* a byte per line of FMem, then set by guards. Not owned */
+	uint32_t *owner;    /* the page that holds it. Atomic, edge PT-1; written by the holder */
+	uint8_t *marks;	    /* Written by the page's owner */
+	uint8_t *rough;	    /* per chunk: filled in small pages. Atomic, no edge: a hint */
+	uint32_t mended;    /* chunks looked at. The evictor's */
+	uint64_t mended_ns; /* when the last one was mended. The evictor's */
+	char *baselines;    /* Written by the page's owner */
+	uint8_t *dirty;	    /* a byte per line of FMem, then set by guards. Not owned */
 	/* Apart from all that is only read. Atomic, no edge: a level for watermarks */
 	_Alignas(KONA_LINE_BYTES) uint32_t available;
 };
@@ -108,6 +113,10 @@ uint32_t kona_frames_overdraw(struct kona_frames *frames, uint32_t count);
 /* Evictor: takes frames back, as long as more than `spare` are available, until none is overdrawn.
  */
 void kona_frames_repay(struct kona_frames *frames, uint32_t spare);
+
+/* Evictor, often: makes a huge page of a chunk's small ones, if all of its frames have memory; one
+ * in some milliseconds, for in a mixed program others split it again. */
+void kona_frames_mend(struct kona_frames *frames);
 
 /*
  * Changes the budget. Growing is done at once; to shrink, the caller frees frames and calls again
@@ -152,6 +161,14 @@ static inline uint32_t kona_frame_cooled(const struct kona_frames *frames, uint3
 static inline char *kona_frame_baseline(const struct kona_frames *frames, uint32_t frame)
 {
 	return frames->baselines + frame * frames->baseline_bytes;
+}
+
+/* A small page stands behind the frame now. By its holder. */
+static inline void kona_frame_fill(struct kona_frames *frames, uint32_t frame, uint8_t more_marks)
+{
+	frames->marks[frame] |= KONA_FRAME_SOLID | more_marks;
+	/* relaxed: a hint */
+	kona_store_relaxed(&frames->rough[frame / KONA_FRAME_CHUNK], 1);
 }
 
 /* A byte per line. */

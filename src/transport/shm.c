@@ -28,14 +28,10 @@
 #include <unistd.h>
 
 #include "base/atomic.h"
+#include "base/huge.h"
 #include "base/lines.h"
 #include "base/units.h"
 #include "transport/stream.h"
-
-/* Linux 6.1; Debian 12's headers are older. */
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25
-#endif
 
 enum {
 	/*

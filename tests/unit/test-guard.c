@@ -20,6 +20,7 @@
 #include <kona/guard.h>
 
 #include "base/atomic.h"
+#include "base/huge.h"
 #include "runtime/discard.h"
 #include "runtime/guard.h"
 #include "runtime/hazard.h"
@@ -210,6 +211,56 @@ static void woken_on_leaving(void)
 	kona_store_release(&over, true);
 	for (int i = 0; i < 2 * THREADS; i++)
 		pthread_join(threads[i], NULL);
+}
+
+/* Of frames that were hollow while guards slept. */
+static uint64_t huge_bytes(void)
+{
+	FILE *file = fopen("/proc/self/smaps_rollup", "re");
+	unsigned long kib = 0;
+	char line[200];
+
+	CHECK(file);
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "AnonHugePages: %lu", &kib) == 1)
+			break;
+	CHECK(!fclose(file));
+	return kib * KONA_KIB;
+}
+
+/* The kernel has a huge page for us. */
+static bool can_collapse(void)
+{
+	char *memory = mmap(NULL, 2 * KONA_HUGE_BYTES, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(memory != MAP_FAILED);
+	memory += -(uintptr_t)memory % KONA_HUGE_BYTES;
+	return !madvise(memory, KONA_HUGE_BYTES, MADV_POPULATE_WRITE) &&
+	       !madvise(memory, KONA_HUGE_BYTES, MADV_COLLAPSE);
+}
+
+/* Every frame is taken, and given back. */
+static void take_all(enum kona_frame_kind kind)
+{
+	static uint32_t taken[LOCAL_BYTES / KONA_PAGE_BYTES];
+	uint64_t system_calls;
+	uint32_t count = 0;
+
+	while (kona_frame_take(&space.frames, 0, kind, KONA_FREEMAP_ANY, &taken[count],
+			       &system_calls))
+		count++;
+	kona_frames_give(&space.frames, taken, count);
+}
+
+static void frames_become_huge(void)
+{
+	make_sleeping_data(KONA_DIRTY_LINES, DATA_PAGES);
+	take_all(KONA_FRAME_WANT_HOLLOW);
+	take_all(KONA_FRAME_WANT_SOLID);
+	CHECK(huge_bytes() < KONA_HUGE_BYTES);
+	kona_frames_mend(&space.frames);
+	CHECK(huge_bytes() >= KONA_HUGE_BYTES || !can_collapse());
 }
 
 /* What a fault would bring in ends where the mapping does. */
@@ -733,6 +784,7 @@ static void woken_on_leaving_apart(void **state)
 		assert_int_equal(run_apart(woken_on_leaving), 0);
 }
 
+APART(frames_become_huge)
 APART(fresh_memory_ends)
 APART(guarded)
 APART(mixed_lines)
@@ -766,6 +818,7 @@ int main(void)
 		cmocka_unit_test(woken_within_handlers_apart),
 		cmocka_unit_test(woken_under_way_apart),
 		cmocka_unit_test(woken_on_leaving_apart),
+		cmocka_unit_test(frames_become_huge_apart),
 		cmocka_unit_test(fresh_memory_ends_apart),
 		cmocka_unit_test(guarded_apart),
 		cmocka_unit_test(mixed_lines_apart),
