@@ -257,10 +257,16 @@ void kona_lineage_announced(struct kona_space *space)
 
 static void let_go(struct kona_space *space, struct kona_child *child)
 {
+	int life = child->life.descriptor;
+
 	if (child->messages.descriptor >= 0)
 		kona_fault_unwatch(space, &child->messages);
 	kona_fault_unwatch(space, &child->life);
-	kona_os_close(child->life.descriptor);
+	/* Forgotten first: until the record is freed, forked children close what it names (fork.c),
+	 * which must not be what got the same number since. */
+	kona_store_relaxed(&child->life.descriptor, -1); /* relaxed: a fork orders it */
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	kona_os_close(life);
 	/* The userfaultfd stays open until the child is freed: preserve() may be using it. */
 	kona_store_release(&child->dead, space->fault.rounds + 1); /* LI-1 */
 }
@@ -314,6 +320,8 @@ void kona_lineage_born(struct kona_space *space, int uffd)
 	child->messages = (struct kona_watch){serve_child, uffd};
 	child->life.ready = hear_child;
 	rc = kona_unix_send(child->life.descriptor, "u", 1, uffd, 0);
+	if (rc == -EPIPE || rc == -ECONNRESET) /* killed already: its end of the pair tells */
+		rc = 0;
 	if (!rc)
 		rc = kona_fault_watch(space, &child->messages, EPOLLIN);
 	if (!rc)

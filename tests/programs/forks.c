@@ -149,15 +149,30 @@ static void *fork_often(void *argument)
 	return (void *)(uintptr_t)failed;
 }
 
-static void from_threads(void)
+/* Children that end at once: one is let go while another thread announces the next. */
+static void *fork_briefly(void *argument)
+{
+	uint64_t failed = 0;
+
+	for (uint64_t i = 0; i < 150; i++) {
+		pid_t pid = fork();
+
+		CHECK(pid >= 0);
+		if (!pid)
+			_exit(shared_memory[(uintptr_t)argument * size / 4] != 1);
+		failed += ends(pid) != 0;
+	}
+	return (void *)(uintptr_t)failed;
+}
+
+static void fork_from_threads(void *(*work)(void *argument))
 {
 	pthread_t threads[4];
 	uint64_t failed = 0;
 
 	fflush(stdout);
-	shared_memory = map_anonymous(size);
 	for (uintptr_t i = 0; i < 4; i++)
-		CHECK(!pthread_create(&threads[i], NULL, fork_often, (void *)i));
+		CHECK(!pthread_create(&threads[i], NULL, work, (void *)i));
 	for (int i = 0; i < 4; i++) {
 		void *result;
 
@@ -166,6 +181,19 @@ static void from_threads(void)
 	}
 	printf("  %d failed\n", (int)failed);
 	CHECK(!munmap(shared_memory, size));
+}
+
+static void from_threads(void)
+{
+	shared_memory = map_anonymous(size);
+	fork_from_threads(fork_often);
+}
+
+static void briefly_from_threads(void)
+{
+	shared_memory = map_anonymous(size);
+	memset(shared_memory, 1, size);
+	fork_from_threads(fork_briefly);
 }
 
 /* Three generations below us, each changes a part before it forks, and checks after its child. */
@@ -463,6 +491,7 @@ int main(int argc, char **argv)
 						  {"generations", generations},
 						  {"in-a-row", in_a_row},
 						  {"from-threads", from_threads},
+						  {"briefly-from-threads", briefly_from_threads},
 						  {"grandchildren", grandchildren},
 						  {"siblings", siblings},
 						  {"greedy", greedy},
