@@ -8,14 +8,9 @@
 
 #include "cc/cfg.h"
 
-static void *must_have(size_t count, size_t bytes)
-{
-	void *memory = calloc(count ? count : 1, bytes);
-
-	if (!memory)
-		err(1, "kona-opt");
-	return memory;
-}
+enum {
+	DEEPEST = 6, /* loops within one another that are told apart */
+};
 
 int kona_opt_cfg_find(const struct kona_opt_cfg *cfg, LLVMBasicBlockRef block)
 {
@@ -26,11 +21,11 @@ int kona_opt_cfg_find(const struct kona_opt_cfg *cfg, LLVMBasicBlockRef block)
 static void order(struct kona_opt_cfg *cfg, LLVMValueRef function)
 {
 	unsigned most = LLVMCountBasicBlocks(function), depth = 0;
-	LLVMBasicBlockRef *ends = must_have(most, sizeof(*ends));
+	LLVMBasicBlockRef *ends = kona_opt_zeros(most, sizeof(*ends));
 	struct {
 		LLVMBasicBlockRef block;
 		unsigned next; /* successor to visit */
-	} *stack = must_have(most, sizeof(*stack));
+	} *stack = kona_opt_zeros(most, sizeof(*stack));
 	struct kona_map seen = {0};
 	int count = 0;
 
@@ -52,7 +47,7 @@ static void order(struct kona_opt_cfg *cfg, LLVMValueRef function)
 		stack[depth++].next = 0;
 	}
 	cfg->count = count;
-	cfg->blocks = must_have((size_t)count, sizeof(*cfg->blocks));
+	cfg->blocks = kona_opt_zeros((size_t)count, sizeof(*cfg->blocks));
 	for (int i = 0; i < count; i++) {
 		cfg->blocks[i].block = ends[count - 1 - i];
 		kona_map_set(&cfg->index, cfg->blocks[i].block, (size_t)i + 1);
@@ -83,7 +78,7 @@ static void find_predecessors(struct kona_opt_cfg *cfg)
 		}
 		if (pass)
 			break;
-		next = cfg->edges = must_have(total, sizeof(*cfg->edges));
+		next = cfg->edges = kona_opt_zeros(total, sizeof(*cfg->edges));
 		for (int i = 0; i < cfg->count; i++) {
 			cfg->blocks[i].before = next;
 			next += cfg->blocks[i].before_count;
@@ -145,6 +140,53 @@ int kona_opt_cfg_is_header(const struct kona_opt_cfg *cfg, int block)
 		if (cfg->blocks[block].before[e] >= block)
 			return 1;
 	return 0;
+}
+
+int kona_opt_cfg_flood(const struct kona_opt_cfg *cfg, int header, int *marks, const char *broken,
+		       int *stack)
+{
+	int depth = 0, back = 0, mark = header + 1;
+
+	stack[depth++] = header;
+	marks[header] = mark;
+	while (depth) {
+		const struct kona_opt_block *block = &cfg->blocks[stack[--depth]];
+
+		for (int e = 0; e < block->before_count; e++) {
+			int from = block->before[e];
+
+			if (from < header || (broken && broken[from]) ||
+			    (marks[from] && marks[from] != mark))
+				continue;
+			back += block == &cfg->blocks[header];
+			if (marks[from] == mark)
+				continue;
+			marks[from] = mark;
+			stack[depth++] = from;
+		}
+	}
+	return back;
+}
+
+unsigned *kona_opt_cfg_depths(const struct kona_opt_cfg *cfg, const char *broken)
+{
+	size_t count = (size_t)cfg->count;
+	unsigned *depths = kona_opt_zeros(count, sizeof(*depths));
+	int *marks = kona_opt_zeros(count, sizeof(*marks));
+	int *stack = kona_opt_zeros(count, sizeof(*stack));
+
+	for (int h = 0; h < cfg->count; h++) {
+		if (!kona_opt_cfg_is_header(cfg, h))
+			continue;
+		memset(marks, 0, count * sizeof(*marks));
+		kona_opt_cfg_flood(cfg, h, marks, broken, stack);
+		for (int b = h; b < cfg->count; b++)
+			if (marks[b] && depths[b] < DEEPEST)
+				depths[b]++;
+	}
+	free(stack);
+	free(marks);
+	return depths;
 }
 
 int kona_opt_cfg_dominates(const struct kona_opt_cfg *cfg, int a, int b)

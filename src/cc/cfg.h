@@ -43,6 +43,18 @@ int kona_opt_cfg_find(const struct kona_opt_cfg *cfg, LLVMBasicBlockRef block);
 /* A loop begins with the block: it is reached from itself or from a later one. */
 int kona_opt_cfg_is_header(const struct kona_opt_cfg *cfg, int block);
 
+/*
+ * Marks, with the header's index plus 1, the blocks that lead back to it, of those that are not
+ * broken (NULL: none is) and not marked yet. Returns how many ways back there are. stack: has room
+ * for all.
+ */
+int kona_opt_cfg_flood(const struct kona_opt_cfg *cfg, int header, int *marks, const char *broken,
+		       int *stack);
+
+/* How many loops each block is in, its own as a header too, of blocks that are not broken; six at
+ * most. To be freed. */
+unsigned *kona_opt_cfg_depths(const struct kona_opt_cfg *cfg, const char *broken);
+
 /* Every way to b leads over a; if b is a way in, to what it leads to. */
 int kona_opt_cfg_dominates(const struct kona_opt_cfg *cfg, int a, int b);
 

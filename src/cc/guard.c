@@ -342,9 +342,7 @@ void kona_opt_guard_function(struct kona_opt *opt, LLVMValueRef function)
 	kona_opt_chunk_loops(&f);
 	kona_opt_cfg_make(&cfg, function, &f.ways_in);
 	kona_opt_find_windows(&f, &cfg);
-	after = calloc(cfg.count, sizeof(*after));
-	if (!after)
-		err(1, "kona-opt");
+	after = kona_opt_zeros((size_t)cfg.count, sizeof(*after));
 	for (int i = 0; i < cfg.count; i++) {
 		if (cfg.blocks[i].only_before != KONA_OPT_NO_BLOCK)
 			f.now = after[cfg.blocks[i].only_before];

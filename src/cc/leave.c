@@ -26,15 +26,6 @@ enum {
 	MOST_PHIS = 100000, /* with more, the optimiser takes for ever */
 };
 
-static void *must_have(size_t count, size_t bytes)
-{
-	void *memory = calloc(count ? count : 1, bytes);
-
-	if (!memory)
-		err(1, "kona-opt");
-	return memory;
-}
-
 static int has_one_way_in(LLVMBasicBlockRef block)
 {
 	LLVMUseRef use = LLVMGetFirstUse(LLVMBasicBlockAsValue(block));
@@ -149,52 +140,20 @@ static int is_pad(LLVMBasicBlockRef block)
 	       LLVMIsACatchSwitchInst(i);
 }
 
-/* Marks the blocks of a loop, but for its header. */
-static void mark_loop(const struct kona_opt_cfg *cfg, int header, int *marks, int *stack)
-{
-	int depth = 0;
-
-	stack[depth++] = header;
-	while (depth) {
-		const struct kona_opt_block *block = &cfg->blocks[stack[--depth]];
-
-		for (int e = 0; e < block->before_count; e++) {
-			int from = block->before[e];
-
-			if (from <= header || marks[from] == header + 1)
-				continue;
-			marks[from] = header + 1;
-			stack[depth++] = from;
-		}
-	}
-}
-
-/* Which blocks are in a loop, and not its header. */
-static int *find_nested(const struct kona_opt_cfg *cfg)
-{
-	int *marks = must_have((size_t)cfg->count, sizeof(*marks));
-	int *stack = must_have((size_t)cfg->count, sizeof(*stack));
-
-	for (int b = 0; b < cfg->count; b++)
-		if (kona_opt_cfg_is_header(cfg, b))
-			mark_loop(cfg, b, marks, stack);
-	free(stack);
-	return marks;
-}
-
 static int find_headers(struct kona_opt *opt, LLVMValueRef function, struct kona_opt_ways *ways)
 {
 	struct kona_opt_cfg cfg;
-	int possible = 1, *nested;
+	int possible = 1;
+	unsigned *depths;
 
 	kona_opt_cfg_make(&cfg, function, NULL);
-	nested = find_nested(&cfg);
+	depths = kona_opt_cfg_depths(&cfg, NULL);
 	for (int b = 0; b < cfg.count; b++) {
 		ways->count += (unsigned)kona_opt_cfg_is_header(&cfg, b);
 		possible &= !(kona_opt_cfg_is_header(&cfg, b) && is_pad(cfg.blocks[b].block));
 	}
 	if (possible)
-		ways->ways = must_have(ways->count, sizeof(*ways->ways));
+		ways->ways = kona_opt_zeros(ways->count, sizeof(*ways->ways));
 	ways->count = 0;
 	for (int b = 0; possible && b < cfg.count; b++) {
 		struct some entries = {.cfg = &cfg, .header = cfg.blocks[b].block};
@@ -203,9 +162,9 @@ static int find_headers(struct kona_opt *opt, LLVMValueRef function, struct kona
 			ways->ways[ways->count++] =
 				(struct kona_opt_way){.header = cfg.blocks[b].block,
 						      .before = join(opt, &entries),
-						      .is_nested = nested[b] != 0};
+						      .is_nested = depths[b] > 1};
 	}
-	free(nested);
+	free(depths);
 	kona_opt_cfg_free(&cfg);
 	return possible;
 }
@@ -246,7 +205,7 @@ static void keep(struct kona_opt *opt, struct kona_opt_ways *ways, LLVMBasicBloc
 /* Which blocks dominate one in front of a loop. */
 static char *find_leading(const struct kona_opt_cfg *cfg, const struct kona_opt_ways *ways)
 {
-	char *leads = must_have((size_t)cfg->count, 1);
+	char *leads = kona_opt_zeros((size_t)cfg->count, 1);
 
 	for (unsigned w = 0; w < ways->count; w++) {
 		int b = kona_opt_cfg_find(cfg, ways->ways[w].before);
@@ -274,7 +233,7 @@ static int keep_values(struct kona_opt *opt, LLVMValueRef function, struct kona_
 			most += (size_t)can_keep(i, entry);
 	possible = most * ways->count <= MOST_PHIS;
 	if (possible)
-		ways->kept = must_have(most, sizeof(*ways->kept));
+		ways->kept = kona_opt_zeros(most, sizeof(*ways->kept));
 	for (int b = 0; possible && b < cfg.count; b++)
 		for (LLVMValueRef i = LLVMGetFirstInstruction(cfg.blocks[b].block); leads[b] && i;
 		     i = next) {
@@ -334,7 +293,7 @@ static void bring(struct kona_opt_way *way, const struct kona_map *copies)
 	for (LLVMValueRef i = LLVMGetFirstInstruction(way->header); LLVMIsAPHINode(i);
 	     i = LLVMGetNextInstruction(i))
 		count++;
-	way->brought = must_have(count, sizeof(*way->brought));
+	way->brought = kona_opt_zeros(count, sizeof(*way->brought));
 	for (LLVMValueRef i = LLVMGetFirstInstruction(way->header); LLVMIsAPHINode(i);
 	     i = LLVMGetNextInstruction(i))
 		way->brought[way->brought_count++] = (struct kona_opt_brought){
@@ -457,7 +416,7 @@ static void load_kept(struct kona_opt *opt, const struct kona_opt_kept *kept)
 
 	for (LLVMUseRef use = LLVMGetFirstUse(value); use; use = LLVMGetNextUse(use))
 		all++;
-	users = must_have(all, sizeof(LLVMValueRef));
+	users = kona_opt_zeros(all, sizeof(LLVMValueRef));
 	for (LLVMUseRef use = LLVMGetFirstUse(value); use; use = LLVMGetNextUse(use))
 		users[count++] = LLVMGetUser(use);
 	while (count--)

@@ -4,10 +4,11 @@
 #ifndef KONA_CC_MAP_H
 #define KONA_CC_MAP_H
 
-#include <err.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+
+#include "cc/memory.h"
 
 struct kona_map {
 	struct {
@@ -47,9 +48,7 @@ static inline void kona_map_set(struct kona_map *map, const void *key, size_t va
 	if (2 * map->count >= map->room) {
 		struct kona_map larger = {.room = map->room ? 2 * map->room : 64};
 
-		larger.slots = calloc(larger.room, sizeof(*larger.slots));
-		if (!larger.slots)
-			err(1, "kona-opt");
+		larger.slots = kona_opt_zeros(larger.room, sizeof(*larger.slots));
 		for (size_t i = 0; i < map->room; i++)
 			if (map->slots[i].key) {
 				larger.slots[kona_map_place(&larger, map->slots[i].key)] =

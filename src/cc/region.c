@@ -8,12 +8,6 @@
 
 #include "cc/shape.h"
 
-#include <string.h>
-
-enum {
-	DEEPEST_WEIGHT = 6, /* loops within one another */
-};
-
 static int breaks(struct kona_opt *opt, LLVMValueRef instruction)
 {
 	return kona_opt_ends_translations(instruction) || kona_opt_becomes_call(opt, instruction);
@@ -27,65 +21,21 @@ static int block_breaks(struct kona_opt *opt, LLVMBasicBlockRef block)
 	return 0;
 }
 
-/* Marks the blocks that lead back to `header`, of those that make no calls and are not marked yet.
- * Returns how many ways back there are. */
-static int flood(const struct kona_opt_cfg *cfg, int header, int *marks, int mark,
-		 const char *broken, int *stack)
-{
-	int depth = 0, back = 0;
-
-	stack[depth++] = header;
-	marks[header] = mark;
-	while (depth) {
-		const struct kona_opt_block *block = &cfg->blocks[stack[--depth]];
-
-		for (int e = 0; e < block->before_count; e++) {
-			int from = block->before[e];
-
-			if (from < header || broken[from] || (marks[from] && marks[from] != mark))
-				continue;
-			back += block == &cfg->blocks[header];
-			if (marks[from] == mark)
-				continue;
-			marks[from] = mark;
-			stack[depth++] = from;
-		}
-	}
-	return back;
-}
-
-/* How many loops a block is in, of those that make no calls. */
-static void find_depths(const struct kona_opt_cfg *cfg, unsigned *depths, int *marks,
-			const char *broken, int *stack)
-{
-	for (int h = 0; h < cfg->count; h++) {
-		if (!kona_opt_cfg_is_header(cfg, h))
-			continue;
-		memset(marks, 0, (size_t)cfg->count * sizeof(*marks));
-		flood(cfg, h, marks, h + 1, broken, stack);
-		for (int b = h; b < cfg->count; b++)
-			if (marks[b] && depths[b] < DEEPEST_WEIGHT)
-				depths[b]++;
-	}
-	memset(marks, 0, (size_t)cfg->count * sizeof(*marks));
-}
-
 void kona_opt_regions_find(struct kona_opt_regions *ret_regions, struct kona_opt *opt,
 			   const struct kona_opt_cfg *cfg)
 {
 	size_t count = (size_t)cfg->count;
-	int *marks = calloc(count, sizeof(*marks)), *stack = calloc(count, sizeof(*stack));
-	unsigned *depths = calloc(count, sizeof(*depths));
-	char *broken = calloc(count, 1);
+	int *marks = kona_opt_zeros(count, sizeof(*marks));
+	int *stack = kona_opt_zeros(count, sizeof(*stack));
+	char *broken = kona_opt_zeros(count, 1);
+	unsigned *depths;
 
-	if (!marks || !stack || !depths || !broken)
-		err(1, "kona-opt");
 	for (int b = 0; b < cfg->count; b++)
 		broken[b] = (char)block_breaks(opt, cfg->blocks[b].block);
-	find_depths(cfg, depths, marks, broken, stack);
+	depths = kona_opt_cfg_depths(cfg, broken);
 	for (int h = 0; h < cfg->count; h++)
 		if (!marks[h] && !broken[h] && kona_opt_cfg_is_header(cfg, h) &&
-		    !flood(cfg, h, marks, h + 1, broken, stack))
+		    !kona_opt_cfg_flood(cfg, h, marks, broken, stack))
 			marks[h] = 0;
 	free(stack);
 	free(broken);

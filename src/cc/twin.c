@@ -159,9 +159,7 @@ static void copy_blocks(struct kona_opt *opt, LLVMValueRef function, struct kona
 {
 	LLVMBasicBlockRef entry = LLVMGetEntryBasicBlock(function);
 
-	twin->blocks = calloc(LLVMCountBasicBlocks(function), sizeof(*twin->blocks));
-	if (!twin->blocks)
-		err(1, "kona-opt");
+	twin->blocks = kona_opt_zeros(LLVMCountBasicBlocks(function), sizeof(*twin->blocks));
 	for (LLVMBasicBlockRef b = entry; b; b = LLVMGetNextBasicBlock(b)) {
 		LLVMBasicBlockRef copy = LLVMCreateBasicBlockInContext(opt->context, "");
 

@@ -345,10 +345,8 @@ static int can_pin(const struct region *region, const struct stream *stream)
 static void give_window(const struct region *region, struct stream *stream, unsigned number)
 {
 	struct kona_opt_function *f = region->f;
-	struct kona_opt_window *window = calloc(1, sizeof(*window));
+	struct kona_opt_window *window = kona_opt_zeros(1, sizeof(*window));
 
-	if (!window)
-		err(1, "kona-opt");
 	kona_opt_build_before(f->opt, LLVMGetFirstInstruction(LLVMGetEntryBasicBlock(f->function)));
 	*window = (struct kona_opt_window){.start = variable(f),
 					   .distance = variable(f),
