@@ -262,7 +262,7 @@ static bool fill(struct kona_frames *frames, uint32_t frame)
 		return false;
 	if (rc)
 		kona_fatal("a frame cannot be filled: %s", strerror(-rc));
-	kona_frame_fill(frames, frame, 0);
+	kona_frame_filled(frames, frame, 0);
 	return true;
 }
 

@@ -15,7 +15,7 @@
  * FMem lies right above VFMem. It grows by 2 MiB (a huge page, populated before it is registered
  * with the userfaultfd: from then on, an access of a hollow frame is a fault that is seen). Where
  * hollow frames were filled one by one, as after guards have slept, the evictor makes a huge page
- * of them again once a chunk is full: copies are a fifth slower without.
+ * of them again once a chunk is full: misses take a sixth longer without.
  *
  * The baseline and the rest are paid out of the budget: count = budget / (4096 + all of the above).
  */
@@ -164,7 +164,7 @@ static inline char *kona_frame_baseline(const struct kona_frames *frames, uint32
 }
 
 /* A small page stands behind the frame now. By its holder. */
-static inline void kona_frame_fill(struct kona_frames *frames, uint32_t frame, uint8_t more_marks)
+static inline void kona_frame_filled(struct kona_frames *frames, uint32_t frame, uint8_t more_marks)
 {
 	frames->marks[frame] |= KONA_FRAME_SOLID | more_marks;
 	/* relaxed: a hint */

@@ -19,6 +19,7 @@
 #include "base/atomic.h"
 #include "runtime/fatal.h"
 #include "runtime/mutate.h"
+#include "runtime/os.h"
 #include "runtime/space.h"
 
 static_assert(KONA_HELD_BITS == 1 << 15, "kona_held_bit()");
@@ -61,15 +62,8 @@ static void link_locked(struct kona_hazard *hazard)
 	registry.threads = hazard;
 }
 
-/* Who holds the lock runs no handler: it might want a page, and the evictor the lock. */
-static void block_signals(sigset_t *ret_signals)
-{
-	sigset_t all;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, ret_signals);
-}
-
+/* Signals are blocked: who holds the lock runs no handler, which might want a page, and the evictor
+ * the lock. */
 void kona_hazard_enter(struct kona_space *space)
 {
 	struct kona_guard *guard = &kona_guard_self;
@@ -77,7 +71,7 @@ void kona_hazard_enter(struct kona_space *space)
 
 	if (entered)
 		return;
-	block_signals(&signals);
+	kona_os_block_signals(&signals);
 	self = (struct kona_hazard){.guard = guard};
 	guard->bias = -(uintptr_t)space->base;
 	guard->table = space->pt.entries;
@@ -102,7 +96,7 @@ void kona_hazard_leave(void)
 
 	if (!entered)
 		return;
-	block_signals(&signals);
+	kona_os_block_signals(&signals);
 	pthread_mutex_lock(&registry.lock);
 	/* Whoever wakes threads holds the lock, and finds this one no more. */
 	kona_guard_self.vfmem_bytes = kona_guard_self.size_bytes = 0;
@@ -304,7 +298,7 @@ static bool anybody_misses(void)
 /* It waits without the lock: whoever misses may need it, to evict. */
 void kona_hazard_close_gate(sigset_t *ret_signals)
 {
-	block_signals(ret_signals);
+	kona_os_block_signals(ret_signals);
 	kona_add_relaxed(&registry.gate, 1); /* relaxed: the barrier below orders it */
 	pthread_mutex_lock(&registry.lock);
 	if (registry.threads)

@@ -190,7 +190,7 @@ int kona_inplace_leave(struct kona_space *space, uint64_t page, uint64_t seen, b
 				   strerror(-rc));
 		return -EAGAIN;
 	}
-	kona_frame_fill(&space->frames, frame, KONA_FRAME_MARKED);
+	kona_frame_filled(&space->frames, frame, KONA_FRAME_MARKED);
 	kona_vacate_keep(space, page, kona_space_kept_entry(space, page, frame, flags));
 	kona_add_relaxed(&space->stats->moved_to_frame, 1); /* relaxed: a figure */
 	return 0;

@@ -202,20 +202,27 @@ static void *run_thread(void *pointer)
 	return NULL;
 }
 
+void kona_os_block_signals(sigset_t *ret_signals)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, ret_signals);
+}
+
 int kona_os_thread(const char *name, void (*run)(void *), void *argument, bool own_table,
 		   pid_t *ret_tid)
 {
 	struct thread_start start = {name, run, argument, own_table, 0};
 	pthread_attr_t attributes;
-	sigset_t all, before;
+	sigset_t before;
 	pthread_t thread;
 	int rc;
 
 	pthread_attr_init(&attributes);
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attributes, 256 << 10);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
+	kona_os_block_signals(&before);
 	rc = -pthread_create(&thread, &attributes, run_thread, &start);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attributes);

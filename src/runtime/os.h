@@ -9,6 +9,7 @@
 #ifndef KONA_RUNTIME_OS_H
 #define KONA_RUNTIME_OS_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -45,6 +46,9 @@ int kona_os_close_range(unsigned first, unsigned last, int flags);
 
 /* The protection (PROT_*) of the mapping at `address`; -errno when nothing is mapped there. */
 int kona_os_protection(const void *address);
+
+/* No handler runs on this thread until *ret_signals is its mask again. */
+void kona_os_block_signals(sigset_t *ret_signals);
 
 /*
  * Starts a thread of the runtime: all signals blocked, named, detached. With `own_table` it has a

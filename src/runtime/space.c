@@ -119,20 +119,14 @@ int kona_space_init(struct kona_space *space, const struct kona_space_options *o
 
 void kona_space_lock(struct kona_space *space, sigset_t *ret_signals)
 {
-	sigset_t all;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, ret_signals);
+	kona_os_block_signals(ret_signals);
 	pthread_mutex_lock(&space->write_back);
 	kona_store_relaxed(&space->foreign, true); /* relaxed: a hint to fetch */
 }
 
 bool kona_space_try_lock(struct kona_space *space, sigset_t *ret_signals)
 {
-	sigset_t all;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, ret_signals);
+	kona_os_block_signals(ret_signals);
 	if (!pthread_mutex_trylock(&space->write_back)) {
 		kona_store_relaxed(&space->foreign, true); /* relaxed: a hint to fetch */
 		return true;

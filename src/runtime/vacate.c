@@ -209,7 +209,7 @@ static void become_framed(struct kona_space *space, uint32_t index)
 	uint64_t flags = victim->entry & (KONA_PT_ZERO | KONA_PT_STALE);
 	uint32_t frame = frame_of(victim);
 
-	kona_frame_fill(&space->frames, frame, KONA_FRAME_MARKED);
+	kona_frame_filled(&space->frames, frame, KONA_FRAME_MARKED);
 	victim->entry = kona_space_frame_entry(space, victim->page, frame, flags);
 	victim->content = kona_frame_address(&space->frames, frame);
 	kona_pt_step(&space->pt, victim->page, KONA_PT_FLUSHING);

@@ -39,14 +39,20 @@ static uint64_t *make_sleeping_data(enum kona_dirty_mode mode, uint64_t pages)
 	return take_data(pages);
 }
 
-static uint64_t *make_data(enum kona_dirty_mode mode, uint64_t pages)
+static void wake_guards(void)
 {
-	uint64_t *data = make_sleeping_data(mode, pages);
 	sigset_t signals;
 
 	kona_space_lock(&space, &signals);
 	kona_hazard_wake(&space);
 	kona_space_unlock(&space, &signals);
+}
+
+static uint64_t *make_data(enum kona_dirty_mode mode, uint64_t pages)
+{
+	uint64_t *data = make_sleeping_data(mode, pages);
+
+	wake_guards();
 	return data;
 }
 
@@ -166,13 +172,10 @@ static void woken_within_handlers(void)
 	uint64_t *data = make_sleeping_data(KONA_DIRTY_LINES, DATA_PAGES);
 	struct kona_hazard *hazard = kona_hazard_self();
 	char stack[KONA_HAZARD_DEPTH + 1];
-	sigset_t signals;
 
 	for (int i = KONA_HAZARD_DEPTH; i >= 0; i--) /* the stack grows downwards */
 		kona_hazard_save(hazard, (uintptr_t)&stack[i], false);
-	kona_space_lock(&space, &signals);
-	kona_hazard_wake(&space);
-	kona_space_unlock(&space, &signals);
+	wake_guards();
 	for (int i = 0; i <= KONA_HAZARD_DEPTH; i++)
 		kona_hazard_restore(hazard);
 	CHECK(kona_guard_is_far(data));
@@ -198,16 +201,13 @@ static void *come_and_go(void *argument)
 static void woken_on_leaving(void)
 {
 	pthread_t threads[2 * THREADS];
-	sigset_t signals;
 
 	(void)make_sleeping_data(KONA_DIRTY_LINES, DATA_PAGES);
 	for (int i = 0; i < 2 * THREADS; i++)
 		CHECK(!pthread_create(&threads[i], NULL, come_and_go, NULL));
 	while (kona_load_acquire(&left_threads) < 1000)
 		usleep(100);
-	kona_space_lock(&space, &signals);
-	kona_hazard_wake(&space);
-	kona_space_unlock(&space, &signals);
+	wake_guards();
 	kona_store_release(&over, true);
 	for (int i = 0; i < 2 * THREADS; i++)
 		pthread_join(threads[i], NULL);

@@ -13,8 +13,6 @@
 
 #include "base/units.h"
 
-enum { SMALL_PAGES_BYTES = 2 << 20 };
-
 struct kona_hosted_map {
 	struct kona_hosted_map *next;
 	void *start;
@@ -40,8 +38,8 @@ void *kona_hosted_map(size_t bytes)
 	/* Only a wish: without huge pages it is slower, no more. Of most mappings a short run
 	 * touches the beginning only: there small pages are cheaper than a large one that must be
 	 * cleared. */
-	if (bytes > SMALL_PAGES_BYTES)
-		(void)madvise((char *)start + SMALL_PAGES_BYTES, bytes - SMALL_PAGES_BYTES,
+	if (bytes > KONA_HUGE_BYTES)
+		(void)madvise((char *)start + KONA_HUGE_BYTES, bytes - KONA_HUGE_BYTES,
 			      MADV_HUGEPAGE);
 	pthread_mutex_lock(&map_lock);
 	*entry = (struct kona_hosted_map){mapping_for->maps, start, bytes};
