@@ -3,7 +3,9 @@
  * Comparing and searching for guarded programs, piece by piece (cc/far.h), each piece by the C
  * library. Where all memory is ordinary, the C library does the whole. No state, no locks.
  */
+#include <emmintrin.h>
 #include <errno.h>
+#include <limits.h>
 
 #include "cc/far.h"
 #include "cc/functions.h"
@@ -106,31 +108,59 @@ int kona_cc_strcasecmp(const char *a, const char *b)
 	return compare_strings(a, b, SIZE_MAX, strncasecmp);
 }
 
+/* The first byte of a piece that is c or 0; behind it when there is none. By aligned blocks, which
+ * lie in one page: most texts end in the first, where the C library's functions, which know no
+ * page, would have to be asked for the end and for c. */
+static const char *find_or_end(const char *local, size_t piece, int c)
+{
+	const char *block = local - (uintptr_t)local % sizeof(__m128i), *end = local + piece;
+	const __m128i wanted = _mm_set1_epi8((char)c), zero = _mm_setzero_si128();
+	unsigned before = (unsigned)(local - block);
+
+	for (; block < end; block += sizeof(__m128i), before = 0) {
+		__m128i bytes = _mm_load_si128((const __m128i *)block);
+		unsigned found = (unsigned)_mm_movemask_epi8(
+			_mm_or_si128(_mm_cmpeq_epi8(bytes, wanted), _mm_cmpeq_epi8(bytes, zero)));
+
+		found &= UINT_MAX << before;
+		if (found) {
+			block += __builtin_ctz(found);
+			return block < end ? block : end;
+		}
+	}
+	return end;
+}
+
+/* The first byte of the text that is c or 0; that byte. */
+static char *find_far(const char *text, int c, char *ret_byte)
+{
+	for (;;) {
+		size_t piece = kona_cc_piece(text, KONA_CC_PAGE_BYTES);
+		const char *local = kona_cc_source(text), *found = find_or_end(local, piece, c);
+
+		text += found - local;
+		if (found < local + piece) {
+			*ret_byte = *found;
+			return (char *)text;
+		}
+	}
+}
+
 char *kona_cc_strchrnul(const char *text, int c)
 {
-	if (!kona_guard_is_far(text))
-		return strchrnul(text, c);
-	/* In steps, a page at most: the text may go on for long behind what is found. */
-	for (size_t most = KONA_CC_LINE_BYTES;; most = kona_cc_piece(text, 2 * most)) {
-		size_t piece = kona_cc_piece(text, most);
-		const char *local = kona_cc_source(text);
-		size_t length = strnlen(local, piece);
-		const char *found = memchr(local, c, length);
+	char byte;
 
-		if (found || length < piece)
-			return (char *)text + (found ? (size_t)(found - local) : length);
-		text += piece;
-	}
+	return kona_guard_is_far(text) ? find_far(text, c, &byte) : strchrnul(text, c);
 }
 
 char *kona_cc_strchr(const char *text, int c)
 {
-	char *found;
+	char byte, *found;
 
 	if (!kona_guard_is_far(text))
 		return strchr(text, c);
-	found = kona_cc_strchrnul(text, c);
-	return !(char)c || *(const char *)kona_cc_source(found) ? found : NULL;
+	found = find_far(text, c, &byte);
+	return byte == (char)c ? found : NULL;
 }
 
 char *kona_cc_strrchr(const char *text, int c)

@@ -439,6 +439,30 @@ static void strings(void)
 	printf("%ld %u\n", s, sum(copy, MUCH));
 }
 
+/* Around the border of pages, from every place in a block to every other: what stands before the
+ * text, or behind its end, is not of it. */
+static void bytes_of_strings(void)
+{
+	char *text = (char *)malloc(MUCH) + 4096 * 3 - 64, *found;
+	long s = 0;
+
+	memset(text - 64, 0xc3, 256);
+	for (int from = 0; from < 100; from++)
+		for (int to = from; to < 140; to++) {
+			char kept = text[to];
+
+			text[to] = 0;
+			s = s * 31 + (strchrnul(text + from, '#') - text);
+			s = s * 31 + (strchr(text + from, 0xc3) == text + from);
+			s = s * 31 + (strchr(text + from, '#') == NULL);
+			text[to] = '#';
+			found = strchr(text + from, '#');
+			s = s * 31 + (found - text) + (strchr(text + from, 0) == NULL);
+			text[to] = kept;
+		}
+	printf("%ld\n", s);
+}
+
 /* More than the thread's buffer holds, and in more pieces than its stack has room for. */
 static long large_transfers(char *far, char *back)
 {
@@ -861,6 +885,7 @@ static const struct section sections[] = {
 	{"assembly", assembly},
 	{"copies", copies},
 	{"strings", strings},
+	{"bytes_of_strings", bytes_of_strings},
 	{"kernel", kernel},
 	{"futexes", futexes},
 	{"streams", streams},
