@@ -85,14 +85,6 @@ static void find_predecessors(struct kona_opt_cfg *cfg)
 			cfg->blocks[i].before_count = 0;
 		}
 	}
-	for (int i = 0; i < cfg->count; i++) {
-		struct kona_opt_block *block = &cfg->blocks[i];
-
-		block->only_before = block->before_count ? block->before[0] : KONA_OPT_NO_BLOCK;
-		for (int e = 1; e < block->before_count; e++)
-			if (block->before[e] != block->before[0])
-				block->only_before = KONA_OPT_NO_BLOCK;
-	}
 }
 
 static int common(const struct kona_opt_cfg *cfg, int a, int b)

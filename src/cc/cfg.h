@@ -17,9 +17,8 @@ enum {
 
 struct kona_opt_block {
 	LLVMBasicBlockRef block;
-	int only_before; /* its one predecessor, or KONA_OPT_NO_BLOCK */
-	int dominator;	 /* its immediate dominator; itself at the entry */
-	int *before;	 /* its predecessors, one for each edge */
+	int dominator; /* its immediate dominator; itself at the entry */
+	int *before;   /* its predecessors, one for each edge */
 	int before_count;
 	int is_way_in; /* from outside of the code in question (cc/leave.h) */
 };

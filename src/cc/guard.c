@@ -3,11 +3,11 @@
  * One function: every load, store and atomic whose pointer may be far is given a translated one.
  * An access that may leave its page goes through a bounce buffer on the stack when it does.
  *
- * Blocks are visited such that a block with one predecessor follows it, and starts with what is
- * known there. The view (where VFMem is) is read into two variables at the entry, after each call,
- * for a call may be the one that starts the runtime, or a fork, and where a twin comes in
- * (leave.h); the optimiser makes registers of them. (The table only where there are loops, which
- * need it more than once.)
+ * Blocks are visited such that a block follows its predecessors, but for those that lead back to a
+ * loop, and starts with what is known behind all of them. The view (where VFMem is) is read into
+ * two variables at the entry, after each call, for a call may be the one that starts the runtime,
+ * or a fork, and where a twin comes in (leave.h); the optimiser makes registers of them. (The table
+ * only where there are loops, which need it more than once.)
  *
  * State: struct kona_opt_function. Cannot fail.
  */
@@ -209,6 +209,36 @@ static void visit_block(struct kona_opt_function *f, LLVMBasicBlockRef block)
 		f->now.slots[KONA_CC_SLOTS_SHARED - taken] = (struct kona_opt_known){0};
 }
 
+/* One translation, made before the ways parted, which is in its slot at the end of both. */
+static int is_same(const struct kona_opt_known *one, const struct kona_opt_known *other)
+{
+	return one->base == other->base && one->local == other->local && one->delta == other->delta;
+}
+
+/* What is known where a block begins: in every slot, what all ways to it have left there. Of ways
+ * back to a loop nothing is known. */
+static struct kona_opt_state state_before(const struct kona_opt_cfg *cfg,
+					  const struct kona_opt_state *after, int block)
+{
+	const int *before = cfg->blocks[block].before;
+	struct kona_opt_state state = {0};
+
+	for (int e = 0; e < cfg->blocks[block].before_count; e++) {
+		const struct kona_opt_state *other = &after[before[e]];
+
+		if (before[e] >= block)
+			return (struct kona_opt_state){0};
+		if (!e)
+			state = *other;
+		for (int slot = 0; slot < KONA_CC_SLOTS_SHARED; slot++)
+			if (!is_same(&state.slots[slot], &other->slots[slot]))
+				state.slots[slot] = (struct kona_opt_known){0};
+		if (other->clock > state.clock)
+			state.clock = other->clock;
+	}
+	return state;
+}
+
 /* Reads the view at the builder's place. */
 static void read_view(struct kona_opt_function *f)
 {
@@ -344,10 +374,7 @@ void kona_opt_guard_function(struct kona_opt *opt, LLVMValueRef function)
 	kona_opt_find_windows(&f, &cfg);
 	after = kona_opt_zeros((size_t)cfg.count, sizeof(*after));
 	for (int i = 0; i < cfg.count; i++) {
-		if (cfg.blocks[i].only_before != KONA_OPT_NO_BLOCK)
-			f.now = after[cfg.blocks[i].only_before];
-		else
-			f.now = (struct kona_opt_state){0};
+		f.now = state_before(&cfg, after, i);
 		visit_block(&f, cfg.blocks[i].block);
 		after[i] = f.now;
 	}

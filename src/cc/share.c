@@ -5,7 +5,8 @@
  * the same, and the guard is spared.
  *
  * A shared translation owns a slot, from the guard that made it to the next use of the slot; no
- * call lies between (guard.c forgets all at a call, and where paths meet).
+ * call lies between (guard.c forgets all at a call, and where paths meet what not all of them
+ * know).
  */
 #include "cc/shape.h"
 #include "cc/window.h"

@@ -441,7 +441,7 @@ static void strings(void)
 
 /* Around the border of pages, from every place in a block to every other: what stands before the
  * text, or behind its end, is not of it. */
-static void bytes_of_strings(void)
+static void searching(void)
 {
 	char *text = (char *)malloc(MUCH) + 4096 * 3 - 64, *found;
 	long s = 0;
@@ -824,6 +824,53 @@ static APART unsigned use_all_slots(const unsigned char *in)
 	       in[70000] + in[80000] + in[90000] + in[100000] + in[110000];
 }
 
+/* Twelve pages, more than there are slots. */
+static APART unsigned read_many(unsigned char **pages)
+{
+	return pages[0][0] + pages[1][0] + pages[2][0] + pages[3][0] + pages[4][0] + pages[5][0] +
+	       pages[6][0] + pages[7][0] + pages[8][0] + pages[9][0] + pages[10][0] + pages[11][0];
+}
+
+/* What is translated before ways part is known where they meet, unless one of them used its slot
+ * for something else. */
+static APART unsigned meet(unsigned *p, unsigned *const *pages, unsigned way)
+{
+	unsigned s = p[0];
+
+	if (way & 1) {
+		s += pages[0][1] + pages[1][1] + pages[2][1] + pages[3][1] + pages[4][1] +
+		     pages[5][1] + pages[6][1] + pages[7][1] + pages[8][1] + pages[9][1] +
+		     pages[10][1] + pages[11][1];
+		pages[way % 12][2] += s;
+	}
+	s += p[1];
+	if (way & 2)
+		p[2] = s;
+	else if (way & 4)
+		s ^= p[3];
+	if (way & 8)
+		s += read_many((unsigned char **)pages);
+	p[2] += way;
+	p[3] += s;
+	do
+		s += p[4]++;
+	while (s & way & 48);
+	return s + p[2];
+}
+
+static void meetings(void)
+{
+	unsigned *pages[12], *p = calloc(1, MUCH), s = 0;
+
+	for (int i = 0; i < 12; i++) {
+		pages[i] = calloc(1, 8192);
+		pages[i][1] = (unsigned)i * 77;
+	}
+	for (unsigned i = 0; i < 20000; i++)
+		s = s * 31 + meet(p + i % 50 * 1024, pages, i * 2654435761u >> 26);
+	printf("%u %u\n", s, sum((unsigned char *)p, MUCH));
+}
+
 static void either(void)
 {
 	unsigned char *in = far_bytes(MUCH);
@@ -885,7 +932,7 @@ static const struct section sections[] = {
 	{"assembly", assembly},
 	{"copies", copies},
 	{"strings", strings},
-	{"bytes_of_strings", bytes_of_strings},
+	{"searching", searching},
 	{"kernel", kernel},
 	{"futexes", futexes},
 	{"streams", streams},
@@ -896,6 +943,7 @@ static const struct section sections[] = {
 	{"hands", hands},
 	{"objects", objects},
 	{"straddling", straddling},
+	{"meetings", meetings},
 	{"either", either},
 	{"neighbours", neighbours},
 };
