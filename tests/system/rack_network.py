@@ -159,9 +159,14 @@ class Network(Bench):
             assert time.monotonic() < end, f"never settled: {what}"
             time.sleep(0.1)
 
+    def number_of(self, name):
+        """Of the node, as the controller counts."""
+        number, = [n["node"] for n in self.curl("/v1/status")["nodes"] if n["name"] == name]
+        return number
+
     def drain(self, name):
         """Waits until nothing stands there; then the node is as before."""
-        node, = [n["node"] for n in self.curl("/v1/status")["nodes"] if n["name"] == name]
+        node = self.number_of(name)
         self.curl(f"/v1/nodes/{node}/drain", b"{}")
         self.whole(f"{name} is drained", without=node)
         self.curl(f"/v1/nodes/{node}/undrain", b"{}")
