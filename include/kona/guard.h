@@ -139,6 +139,16 @@ static inline void kona_guard_mark(const void *local)
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 
+/* The same for all lines of [local, local + size_bytes), which lies in one page; at least a byte.
+ * The stores of so short a memset() are ordinary ones, which no later store overtakes either. */
+static inline void kona_guard_mark_range(const void *local, size_t size_bytes)
+{
+	uintptr_t first = (uintptr_t)local >> 6, last = ((uintptr_t)local + size_bytes - 1) >> 6;
+
+	__builtin_memset(&kona_guard_self.dirty[first], 1, last - first + 1);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
 static inline const void *kona_guard_load(const void *p, unsigned slot)
 {
 	if (!kona_guard_is_far(p))

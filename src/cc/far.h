@@ -7,14 +7,11 @@
 #ifndef KONA_CC_FAR_H
 #define KONA_CC_FAR_H
 
-#include <string.h>
-
 #include "cc/guards.h"
 #include "kona/guard.h"
 
 enum {
 	KONA_CC_PAGE_BYTES = 4096,
-	KONA_CC_LINE_BYTES = 64,
 };
 
 /* How many bytes from p on, at most `most`, are a piece. */
@@ -44,17 +41,6 @@ static inline const void *kona_cc_source(const void *p)
 	return kona_guard_load(p, KONA_CC_SLOT_OTHER);
 }
 
-/* Marks all lines of [local, local + size), which is in one page. No store that follows overtakes
- * it: those of so short a memset() are ordinary ones. */
-static inline void kona_cc_mark(const char *local, size_t size_bytes)
-{
-	uintptr_t first = (uintptr_t)local / KONA_CC_LINE_BYTES;
-	uintptr_t last = ((uintptr_t)local + size_bytes - 1) / KONA_CC_LINE_BYTES;
-
-	memset(&kona_guard_self.dirty[first], 1, last - first + 1);
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-}
-
 /* Marks all lines of the piece: it is about to be overwritten. */
 static inline void *kona_cc_target(void *p, size_t size_bytes)
 {
@@ -63,7 +49,7 @@ static inline void *kona_cc_target(void *p, size_t size_bytes)
 	if (!kona_guard_is_far(p))
 		return p;
 	local = (char *)p + kona_guard_delta(p, KONA_CC_SLOT_ONCE);
-	kona_cc_mark(local, size_bytes);
+	kona_guard_mark_range(local, size_bytes);
 	return local;
 }
 

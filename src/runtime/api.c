@@ -116,13 +116,6 @@ static bool reserve_pins(const struct kona_space *space, uint64_t pages)
 	return false;
 }
 
-static void mark_lines(char *local, size_t size_bytes)
-{
-	for (size_t i = 0; i < size_bytes; i += KONA_LINE_BYTES)
-		kona_guard_mark(local + i);
-	kona_guard_mark(local + size_bytes - 1);
-}
-
 int kona_pin(const void *range, size_t size_bytes, enum kona_pin_for what, struct kona_pin *ret_pin)
 {
 	struct kona_space *space = space_of_guards();
@@ -141,7 +134,7 @@ int kona_pin(const void *range, size_t size_bytes, enum kona_pin_for what, struc
 		if (span.pages == 1) {
 			local = page + (uintptr_t)range % KONA_PAGE_BYTES;
 			if (what == KONA_PIN_WRITE)
-				mark_lines(local, size_bytes);
+				kona_guard_mark_range(local, size_bytes);
 		} else {
 			/* relaxed: only for the fault that brings the page in place */
 			(void)kona_load_relaxed(kona_space_address(space, span.first + i));

@@ -177,23 +177,16 @@ void kona_guard_read(void *to, const void *from, size_t size_bytes)
 	}
 }
 
-/* From the start of the first line on: a range need not begin where a line does. */
-static void mark_lines(const char *local, size_t size_bytes)
-{
-	const char *line = local - (uintptr_t)local % KONA_LINE_BYTES;
-
-	for (; line < local + size_bytes; line += KONA_LINE_BYTES)
-		kona_guard_mark(line);
-}
-
 void kona_guard_write(void *to, const void *from, size_t size_bytes)
 {
 	while (size_bytes) {
 		size_t piece = to_page_end(to, size_bytes);
-		char *local = kona_guard_store(to, WRITE_SLOT);
+		char *local = to;
 
-		if (kona_guard_is_far(to))
-			mark_lines(local, piece);
+		if (kona_guard_is_far(to)) {
+			local += kona_guard_delta(to, WRITE_SLOT);
+			kona_guard_mark_range(local, piece);
+		}
 		memcpy(local, from, piece);
 		to = (char *)to + piece;
 		from = (const char *)from + piece;
