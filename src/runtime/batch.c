@@ -12,6 +12,7 @@
 #include "base/atomic.h"
 #include "runtime/fatal.h"
 #include "runtime/mutate.h"
+#include "runtime/recency.h"
 #include "runtime/space.h"
 
 void kona_batch_begin(struct kona_batch *batch)
@@ -98,6 +99,7 @@ static void settle(struct kona_space *space, const struct kona_batch *batch, uin
 	uint64_t entry = kona_space_frame_entry(space, page, frame, flags);
 
 	space->frames.marks[frame] = KONA_FRAME_SOLID | KONA_FRAME_MARKED;
+	kona_recency_keep(space, frame, batch->seen[i]);
 	if (ahead) {
 		space->frames.marks[frame] |= KONA_FRAME_AHEAD;
 		entry = kona_pt_out_of_sight(entry, KONA_PT_COOLING);

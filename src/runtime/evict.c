@@ -4,8 +4,8 @@
  *
  *   select   a clock hand takes local pages as their memory lies: neighbours leave together.
  *            Framed ones go to cool (cool.c), and those that cooled for long are victims; mapped
- *            ones are victims at once (VACATING), but one that came back within one turn is passed
- *            over once
+ *            ones are victims at once (VACATING), but what was wanted back soon is passed over
+ *            for some turns (recency.h)
  *   spare    pages that stand in a hazard slot stay (hazard.c). One membarrier(2) serves all pages
  *            that cooled before it: with plenty of frames, several batches
  *   take out mapped pages: UFFDIO_MOVE into the staging area unmaps and stops writers in one step
@@ -31,12 +31,16 @@
 #include "runtime/find.h"
 #include "runtime/mutate.h"
 #include "runtime/os.h"
+#include "runtime/recency.h"
 #include "runtime/space.h"
 #include "runtime/vacate.h"
 
 /* The entry of a page is in no cache when the hand comes: brought there so many frames before.
  * What is behind the last frame in use is at least in the arrays: they end with the overdraft. */
 enum { EXPECTED_FRAMES = 8 };
+
+/* Pages that a batch passes over (recency.h) before it takes all that it meets. */
+enum { MOST_PASSED = 16 * KONA_EVICT_BATCH };
 
 enum { GIVEN_AT_ONCE = KONA_FREEMAP_WORD }; /* frames */
 
@@ -46,16 +50,13 @@ enum { GIVEN_AT_ONCE = KONA_FREEMAP_WORD }; /* frames */
 static uint32_t consider_mapped(struct kona_space *space, uint64_t page, uint64_t entry)
 {
 	struct kona_evict *evict = &space->evict;
-	uint8_t *marks;
 
-	if (!kona_pt_claim(&space->pt, page, entry, KONA_PT_VACATING))
-		return 0;
-	marks = &space->frames.marks[kona_pt_payload(entry)];
-	if (*marks & KONA_FRAME_HOT) {
-		*marks &= (uint8_t)~KONA_FRAME_HOT;
-		kona_vacate_keep(space, page, entry);
+	if (evict->patience && kona_recency_passes(space, kona_pt_payload(entry))) {
+		evict->patience--;
 		return 0;
 	}
+	if (!kona_pt_claim(&space->pt, page, entry, KONA_PT_VACATING))
+		return 0;
 	evict->victims[evict->count++] = (struct kona_victim){.page = page, .entry = entry};
 	return 1;
 }
@@ -99,7 +100,7 @@ static uint32_t consider_frame(struct kona_space *space, uint32_t n)
 
 /*
  * Moves the hand until it met enough pages for a batch, or came round twice (the first turn may
- * only have cleared marks). Returns pages that it sent to cool.
+ * only have passed over them). Returns pages that it sent to cool.
  *
  * It goes in the order in which the memory of the pages lies: by frames where guards are, by the
  * pages' own addresses where there are none. Neighbours leave together, so frames are filled again
@@ -115,13 +116,12 @@ static uint32_t turn_hand(struct kona_space *space)
 	uint32_t met = 0;
 
 	evict->count = 0;
+	evict->patience = end < MOST_PASSED ? (uint32_t)end : MOST_PASSED;
 	while (met < KONA_EVICT_BATCH && steps) {
 		uint64_t stride = 1;
 
-		if (evict->hand >= end) {
+		if (evict->hand >= end)
 			evict->hand = 0;
-			kona_add_relaxed(&evict->turn, 1); /* relaxed: a hint */
-		}
 		met += by_frames ? consider_frame(space, (uint32_t)evict->hand)
 				 : consider_page(space, evict->hand, &stride);
 		evict->hand += stride;
@@ -269,10 +269,10 @@ static bool recall(struct kona_space *space, const struct kona_victim *victim)
 static bool settle_victim(struct kona_space *space, const struct kona_victim *victim)
 {
 	bool untouched_zeros = !victim->dirty_lines && (victim->entry & KONA_PT_ZERO);
-	uint32_t turn = kona_load_relaxed(&space->evict.turn); /* relaxed: a hint */
+	uint32_t recency = kona_recency_of_leaver(space, kona_pt_payload(victim->entry));
 	uint64_t entry = untouched_zeros
 				 ? kona_pt_entry(KONA_PT_ABSENT, victim->entry & KONA_PT_STALE, 0)
-				 : kona_pt_entry(KONA_PT_REMOTE, KONA_PT_FAR, turn);
+				 : kona_pt_entry(KONA_PT_REMOTE, KONA_PT_FAR, recency);
 
 	if (kona_pt_wanted(&space->pt, victim->page) && recall(space, victim))
 		return false;
@@ -351,6 +351,7 @@ int kona_evict_batch(struct kona_space *space)
 	send_dirty(space);
 	left = settle_all(space);
 	empty_staging(space);
+	kona_add_relaxed(&evict->left_pages, (uint32_t)left); /* relaxed: a hint */
 	/* relaxed: figures, both */
 	kona_add_relaxed(&space->stats->evicted_pages, (uint64_t)left);
 	kona_add_relaxed(&space->stats->evict_ns, kona_now_ns() - start_ns);

@@ -41,7 +41,8 @@ struct kona_evict {
 	char *stored;  /* room for KONA_EVICT_STORED_PAGES. Owned; under the write-back lock */
 	uint32_t low;  /* watermarks, frames. Atomic, no edge, both */
 	uint32_t high;
-	uint32_t turn;		 /* turns of the clock hand so far. Atomic, no edge */
+	uint32_t left_pages;	 /* so far (recency.h). Atomic, no edge */
+	uint32_t patience;	 /* pages that the hand will pass over. The same lock */
 	uint64_t hand;		 /* page, or frame in use. Guarded by the write-back lock */
 	struct kona_watch death; /* of the evictor's thread, seen by the fault handler */
 	int handler_death;	 /* of the handler's thread, seen by the evictor */

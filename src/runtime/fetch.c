@@ -29,6 +29,7 @@
 #include "runtime/fatal.h"
 #include "runtime/hazard.h"
 #include "runtime/os.h"
+#include "runtime/recency.h"
 #include "runtime/space.h"
 
 #define AHEAD_NS UINT64_C(1000000)
@@ -206,10 +207,8 @@ static void settle_mapped(struct kona_space *space, const struct kona_run *run, 
 	uint64_t page = run->first + i;
 	uint32_t frame = run->frames[i];
 	uint64_t flags = run->far ? 0 : KONA_PT_ZERO | (run->seen[i] & KONA_PT_STALE);
-	uint32_t turn = kona_load_relaxed(&space->evict.turn); /* relaxed: a hint */
 
-	if (run->far && ((turn - kona_pt_payload(run->seen[i])) & KONA_PT_MOST_PAYLOAD) <= 1)
-		space->frames.marks[frame] |= KONA_FRAME_HOT;
+	kona_recency_come(space, frame, run->seen[i], !i);
 	space->frames.marks[frame] |= KONA_FRAME_COMPARE;
 	/* relaxed: PT-1 publishes it */
 	kona_store_relaxed(&space->frames.owner[frame], (uint32_t)page);

@@ -31,7 +31,7 @@ enum {
 
 static size_t frame_bytes(size_t baseline_bytes)
 {
-	return baseline_bytes + 2 * sizeof(uint32_t) + sizeof(uint16_t) + sizeof(uint8_t);
+	return baseline_bytes + 2 * sizeof(uint32_t) + 2 * sizeof(uint16_t) + sizeof(uint8_t);
 }
 
 /* The overdraft has chunks of its own, behind the others. */
@@ -75,10 +75,11 @@ int kona_frames_init(struct kona_frames *frames, uint64_t budget_bytes, size_t b
 		return -ENOMEM;
 	frames->pins = kona_os_alloc(all_frames(frames) * sizeof(uint16_t));
 	frames->marks = kona_os_alloc(all_frames(frames));
+	frames->recency = kona_os_alloc(all_frames(frames) * sizeof(uint16_t));
 	frames->rough = kona_os_alloc(rough_bytes(frames));
 	frames->baselines = kona_os_alloc(all_frames(frames) * baseline_bytes + 1);
 	if (!frames->lent || !frames->next || !frames->owner || !frames->pins || !frames->marks ||
-	    !frames->rough || !frames->baselines) {
+	    !frames->recency || !frames->rough || !frames->baselines) {
 		kona_frames_destroy(frames);
 		return -ENOMEM;
 	}
@@ -100,6 +101,8 @@ void kona_frames_destroy(struct kona_frames *frames)
 		kona_os_munmap(frames->pins, all_frames(frames) * sizeof(uint16_t));
 	if (frames->marks)
 		kona_os_munmap(frames->marks, all_frames(frames));
+	if (frames->recency)
+		kona_os_munmap(frames->recency, all_frames(frames) * sizeof(uint16_t));
 	if (frames->rough)
 		kona_os_munmap(frames->rough, rough_bytes(frames));
 	if (frames->baselines)

@@ -31,7 +31,6 @@
 #include "base/units.h"
 #include "runtime/freemap.h"
 
-#define KONA_FRAME_HOT	   UINT8_C(1)  /* came back soon after an eviction: passed over once */
 #define KONA_FRAME_DIRTY   UINT8_C(2)  /* wp: written since it was fetched */
 #define KONA_FRAME_SOLID   UINT8_C(4)  /* memory stands behind its addresses */
 #define KONA_FRAME_COMPARE UINT8_C(8)  /* unguarded code may have written: compare, too */
@@ -71,6 +70,7 @@ struct kona_frames {
 	uint16_t *pins;		   /* Atomic, edge GU-1: by threads whose slot names the page */
 	uint32_t *owner;    /* the page that holds it. Atomic, edge PT-1; written by the holder */
 	uint8_t *marks;	    /* Written by the page's owner */
+	uint16_t *recency;  /* recency.h. Atomic, no edge: a hint */
 	uint8_t *rough;	    /* per chunk: filled in small pages. Atomic, no edge: a hint */
 	uint32_t mended;    /* chunks looked at. The evictor's */
 	uint64_t mended_ns; /* when the last one was mended. The evictor's */

@@ -44,6 +44,7 @@
 #include "runtime/flight.h"
 #include "runtime/mutate.h"
 #include "runtime/os.h"
+#include "runtime/recency.h"
 #include "runtime/space.h"
 #include "runtime/vacate.h"
 
@@ -126,6 +127,7 @@ int kona_inplace_enter(struct kona_space *space, uint64_t page, uint64_t seen, b
 		return 0;
 	}
 	space->frames.marks[frame] &= (uint8_t) ~(KONA_FRAME_SOLID | KONA_FRAME_AHEAD);
+	kona_recency_move(space, frame);
 	kona_vacate_keep(space, page, kona_pt_entry(KONA_PT_INPLACE, flags, frame));
 	kona_add_relaxed(&space->stats->moved_in_place, 1); /* relaxed: a figure */
 	return 0;

@@ -142,8 +142,7 @@ static int move_stubborn(struct kona_space *space, uint32_t index, int reason)
 	case -ENOENT:
 		settle_dropped(space, victim);
 		return 0;
-	default: /* pinned: passed over in the next turn, too */
-		space->frames.marks[kona_pt_payload(victim->entry)] |= KONA_FRAME_HOT;
+	default: /* pinned */
 		kona_vacate_keep(space, victim->page, victim->entry);
 		return 0;
 	}
