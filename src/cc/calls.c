@@ -12,6 +12,8 @@
 
 #include "cc/shape.h"
 
+enum { IN_LINE_BYTES = 128 }; /* most that clang copies without a call */
+
 /* Has a version of ours: kona_cc_NAME. */
 static const char *const library[] = {
 #define KONA_CC_FUNCTION(name) #name,
@@ -73,9 +75,8 @@ static LLVMValueRef library_function(struct kona_opt *opt, const char *name, LLV
 }
 
 /* Calls our memcpy, memmove or memset instead of the intrinsic, which goes. */
-static void call_library(struct kona_opt_function *f, LLVMValueRef call, const char *name)
+static void call_library(struct kona_opt *opt, LLVMValueRef call, const char *name)
 {
-	struct kona_opt *opt = f->opt;
 	int sets = !strcmp(name, "kona_cc_memset");
 	LLVMTypeRef types[] = {opt->byte_pointer, sets ? opt->i32 : opt->byte_pointer, opt->i64};
 	LLVMTypeRef type = LLVMFunctionType(opt->byte_pointer, types, 3, 0);
@@ -90,8 +91,6 @@ static void call_library(struct kona_opt_function *f, LLVMValueRef call, const c
 	function = LLVMBuildBitCast(opt->builder, function, LLVMPointerType(type, 0), "");
 	LLVMBuildCall2(opt->builder, type, function, args, 3, "");
 	LLVMInstructionEraseFromParent(call);
-	/* The library uses slots, too. */
-	f->now = (struct kona_opt_state){0};
 }
 
 static int all_local(struct kona_opt *opt, LLVMValueRef call, int copies)
@@ -100,10 +99,14 @@ static int all_local(struct kona_opt *opt, LLVMValueRef call, int copies)
 	       (!copies || kona_opt_is_local(opt, LLVMGetOperand(call, 1)));
 }
 
+static int is_larger(LLVMValueRef size, uint64_t bytes)
+{
+	return !LLVMIsAConstantInt(size) || LLVMConstIntGetZExtValue(size) > bytes;
+}
+
 static int is_large(LLVMValueRef size)
 {
-	return !LLVMIsAConstantInt(size) ||
-	       LLVMConstIntGetZExtValue(size) > KONA_OPT_SMALL_COPY_BYTES;
+	return is_larger(size, KONA_OPT_SMALL_COPY_BYTES);
 }
 
 static void guard_memory_intrinsic(struct kona_opt_function *f, LLVMValueRef call, const char *name)
@@ -115,7 +118,8 @@ static void guard_memory_intrinsic(struct kona_opt_function *f, LLVMValueRef cal
 	if (all_local(opt, call, copies))
 		return;
 	if (is_large(size)) {
-		call_library(f, call, name);
+		call_library(opt, call, name);
+		f->now = (struct kona_opt_state){0}; /* the library uses slots, too */
 		return;
 	}
 	if (!LLVMConstIntGetZExtValue(size))
@@ -190,6 +194,20 @@ int kona_opt_becomes_call(struct kona_opt *opt, LLVMValueRef instruction)
 	name = memory_intrinsic(instruction);
 	return name && is_large(LLVMGetOperand(instruction, 2)) &&
 	       !all_local(opt, instruction, strcmp(name, "kona_cc_memset") != 0);
+}
+
+void kona_opt_call_library(struct kona_opt *opt, LLVMValueRef function)
+{
+	LLVMValueRef next;
+
+	for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(function); b;
+	     b = LLVMGetNextBasicBlock(b))
+		for (LLVMValueRef i = LLVMGetFirstInstruction(b); i; i = next) {
+			next = LLVMGetNextInstruction(i);
+			if (kona_opt_becomes_call(opt, i) &&
+			    is_larger(LLVMGetOperand(i, 2), IN_LINE_BYTES))
+				call_library(opt, i, memory_intrinsic(i));
+		}
 }
 
 void kona_opt_guard_call(struct kona_opt_function *f, LLVMValueRef call)

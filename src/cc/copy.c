@@ -14,6 +14,8 @@ void *kona_cc_memcpy(void *to, const void *from, size_t size_bytes)
 	char *target = to;
 	const char *source = from;
 
+	if (kona_cc_asleep())
+		return memcpy(to, from, size_bytes);
 	while (size_bytes) {
 		size_t piece = kona_cc_piece(source, kona_cc_piece(target, size_bytes));
 		const void *local = kona_cc_source(source);
@@ -46,6 +48,8 @@ void *kona_cc_memmove(void *to, const void *from, size_t size_bytes)
 	char *target = to;
 	const char *source = from;
 
+	if (kona_cc_asleep())
+		return memmove(to, from, size_bytes);
 	if ((uintptr_t)to - (uintptr_t)from < size_bytes) {
 		copy_backwards(target + size_bytes, source + size_bytes, size_bytes);
 		return to;
@@ -66,6 +70,8 @@ void *kona_cc_memset(void *to, int value, size_t size_bytes)
 {
 	char *target = to;
 
+	if (kona_cc_asleep())
+		return memset(to, value, size_bytes);
 	while (size_bytes) {
 		size_t piece = kona_cc_piece(target, size_bytes);
 

@@ -14,6 +14,13 @@ enum {
 	KONA_CC_PAGE_BYTES = 4096,
 };
 
+/* Guards are asleep: then the C library's function is right for all of it, whatever happens while
+ * it runs. */
+static inline int kona_cc_asleep(void)
+{
+	return !__atomic_load_n(&kona_guard_self.size_bytes, __ATOMIC_RELAXED);
+}
+
 /* How many bytes from p on, at most `most`, are a piece. */
 static inline size_t kona_cc_piece(const void *p, size_t most)
 {

@@ -20,7 +20,8 @@
 #include "cc/library.h"
 #undef KONA_CC_FUNCTION
 
-/* What kona_cc_elsewhere() does (cc/guards.h). */
+/* What kona_cc_enrol() and kona_cc_elsewhere() do (cc/guards.h). */
+int kona_cc_enrolled(void *record);
 uintptr_t kona_cc_translate(const void *p, unsigned long access);
 
 #endif

@@ -365,6 +365,7 @@ void kona_opt_guard_function(struct kona_opt *opt, LLVMValueRef function)
 	if (!f.bounce_bytes)
 		return;
 	kona_opt_shape(opt, function);
+	kona_opt_call_library(opt, function);
 	f.begin = LLVMGetEntryBasicBlock(function);
 	kona_opt_twin_make(&f, &twin);
 	open_function(&f);

@@ -14,6 +14,7 @@
 #include "cc/guards.h"
 #include "cc/version.h"
 #include "kona/guard.h"
+#include "kona/sleepers.h"
 
 #define GUARD __attribute__((always_inline)) extern inline
 
@@ -36,22 +37,25 @@ enum {
 extern const char KONA_CC_VERSION;
 static const char *wanted_version __attribute__((used, retain)) = &KONA_CC_VERSION;
 
-/* There is far memory, and it is awake. The fence has the guards behind it compare with memory:
- * what was read once already would go through a register, in each turn of a loop anew. */
-GUARD int kona_cc_g_any_far(void)
+/* The word of a record (kona/sleepers.h). Nothing is ordered by it: an atomic load would have the
+ * optimiser take other accesses for ordered, too, and could not be part of the comparison. */
+static inline __attribute__((always_inline)) int word_of(const void *record)
 {
-	int any = kona_guard_self.size_bytes != 0;
-
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	return any;
+	return *(const volatile int *)&((const struct kona_sleeper *)record)->awake;
 }
 
-/* The same, asked by a twin in each turn of a loop, for the answer may change at any moment.
- * Nothing is ordered by it: an atomic load would have the optimiser take the loop's other accesses
- * for ordered, too, and could not be part of the comparison. */
-GUARD int kona_cc_g_awake(void)
+/* The function is awake: asked where it is entered. */
+GUARD int kona_cc_g_enter(void *record)
 {
-	return *(const volatile uintptr_t *)&kona_guard_self.size_bytes != 0;
+	int awake = word_of(record);
+
+	return RARELY(awake < 0) ? kona_cc_enrol(record) : awake;
+}
+
+/* The same, asked by its twin in each turn of a loop, for the answer may change at any moment. */
+GUARD int kona_cc_g_awake(const void *record)
+{
+	return word_of(record);
 }
 
 GUARD uintptr_t kona_cc_g_bias(void)

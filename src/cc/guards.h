@@ -33,6 +33,8 @@ enum {
  */
 #ifdef __clang__
 #pragma GCC visibility push(hidden)
+/* A function's record (kona/sleepers.h) is met for the first time. Returns its word. */
+__attribute__((preserve_most, cold)) int kona_cc_enrol(void *record);
 __attribute__((preserve_most, cold)) void kona_cc_straddle_load(void *to, const void *from,
 								unsigned long size_bytes);
 __attribute__((preserve_most, cold)) void kona_cc_straddle_store(void *to, const void *from,

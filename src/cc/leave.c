@@ -365,15 +365,16 @@ static void pause_at(struct kona_opt_way *way, LLVMBasicBlockRef pause)
 	way->pause = pause;
 }
 
-static void ask(struct kona_opt *opt, const struct kona_opt_way *way)
+static void ask(struct kona_opt_function *f, const struct kona_opt_way *way)
 {
+	struct kona_opt *opt = f->opt;
 	LLVMValueRef old = LLVMGetBasicBlockTerminator(way->pause), awake, branch;
 	LLVMValueRef weights[] = {LLVMMDStringInContext(opt->context, "branch_weights", 14),
 				  LLVMConstInt(opt->i32, SELDOM, 0),
 				  LLVMConstInt(opt->i32, OFTEN, 0)};
 
 	kona_opt_build_before(opt, old);
-	awake = kona_opt_call(opt, KONA_OPT_AWAKE, NULL, 0);
+	awake = kona_opt_call(opt, KONA_OPT_AWAKE, &f->sleeper, 1);
 	awake = LLVMBuildICmp(opt->builder, LLVMIntNE, awake, LLVMConstInt(opt->i32, 0, 0), "");
 	branch = LLVMBuildCondBr(opt->builder, awake, way->leave, LLVMGetSuccessor(old, 0));
 	LLVMSetMetadata(branch, LLVMGetMDKindIDInContext(opt->context, "prof", 4),
@@ -445,7 +446,7 @@ void kona_opt_ways_connect(struct kona_opt_function *f, struct kona_opt_ways *wa
 	for (unsigned w = 0; w < ways->count; w++)
 		pause_at(&ways->ways[w], make_pause(f, &ways->ways[w]));
 	for (unsigned w = 0; w < ways->count; w++)
-		ask(f->opt, &ways->ways[w]);
+		ask(f, &ways->ways[w]);
 	for (unsigned k = 0; k < ways->kept_count; k++)
 		load_kept(f->opt, &ways->kept[k]);
 	make_registers(f->opt, f->function);

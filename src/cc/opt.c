@@ -20,7 +20,7 @@
 #include "cc/opt.h"
 
 static const char *const guard_names[KONA_OPT_GUARDS] = {
-	[KONA_OPT_ANY_FAR] = "kona_cc_g_any_far",
+	[KONA_OPT_ENTER] = "kona_cc_g_enter",
 	[KONA_OPT_AWAKE] = "kona_cc_g_awake",
 	[KONA_OPT_BIAS] = "kona_cc_g_bias",
 	[KONA_OPT_TABLE] = "kona_cc_g_table",

@@ -19,7 +19,7 @@
 
 /* The functions of guards.c. */
 enum kona_opt_guard {
-	KONA_OPT_ANY_FAR,
+	KONA_OPT_ENTER,
 	KONA_OPT_AWAKE,
 	KONA_OPT_BIAS,
 	KONA_OPT_TABLE,
@@ -95,6 +95,7 @@ struct kona_opt_function {
 	struct kona_map done;		 /* instructions that chunk.c has translated */
 	struct kona_map seen_loops;	 /* their headers */
 	LLVMBasicBlockRef begin;	 /* of the guarded code */
+	LLVMValueRef sleeper;		 /* the function's record */
 	struct kona_map ways_in;	 /* blocks by which a twin comes into it */
 };
 
@@ -139,9 +140,6 @@ void kona_opt_replace_address(struct kona_opt_function *f, const struct kona_opt
 
 /* calls.c: a call, of an intrinsic or not. */
 void kona_opt_guard_call(struct kona_opt_function *f, LLVMValueRef call);
-
-/* calls.c: an intrinsic that kona_opt_guard_call() makes a call of. */
-int kona_opt_becomes_call(struct kona_opt *opt, LLVMValueRef instruction);
 
 /* calls.c: calls to the C library that move memory go to our versions. */
 void kona_opt_rename_library(struct kona_opt *opt);

@@ -18,6 +18,13 @@ int kona_opt_copies_memory(LLVMValueRef instruction);
 /* calls.c: the alignment of a pointer that is passed, as far as the call tells. */
 uint64_t kona_opt_align_of_argument(LLVMValueRef call, unsigned argument);
 
+/* calls.c: what clang would make calls of the C library's functions of, goes to our versions: for
+ * the function and its twin alike, for ours bring in what is far, and need nobody to be awake. */
+void kona_opt_call_library(struct kona_opt *opt, LLVMValueRef function);
+
+/* calls.c: an intrinsic that kona_opt_guard_call() makes a call of. */
+int kona_opt_becomes_call(struct kona_opt *opt, LLVMValueRef instruction);
+
 /* guard.c: a call after which no translation is good. */
 int kona_opt_ends_translations(LLVMValueRef instruction);
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "kona/guard.h"
+#include "kona/sleepers.h"
 
 __thread struct kona_guard kona_guard_self;
 
@@ -24,4 +25,13 @@ void kona_guard_read(void *to, const void *from, size_t size_bytes)
 void kona_guard_write(void *to, const void *from, size_t size_bytes)
 {
 	memcpy(to, from, size_bytes);
+}
+
+/* They sleep for ever. */
+void kona_sleepers_come(struct kona_roll *roll)
+{
+}
+
+void kona_sleepers_go(struct kona_roll *roll)
+{
 }

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The functions of cc/guards.h: kona_cc_memcpy and kona_cc_translate behind clang's
+ * The functions of cc/guards.h: kona_cc_memcpy, _translate and _enrolled behind clang's
  * preserve_most convention, which saves every general register but %r11 (and %rax, when that is
  * what is returned), and no vector registers. In assembly, for not every compiler of this library
  * knows the convention.
  */
 	.text
-	.hidden	kona_cc_memcpy, kona_cc_translate
-	.globl	kona_cc_straddle_load, kona_cc_straddle_store, kona_cc_elsewhere
-	.hidden	kona_cc_straddle_load, kona_cc_straddle_store, kona_cc_elsewhere
+	.hidden	kona_cc_memcpy, kona_cc_translate, kona_cc_enrolled
+	.globl	kona_cc_straddle_load, kona_cc_straddle_store, kona_cc_elsewhere, kona_cc_enrol
+	.hidden	kona_cc_straddle_load, kona_cc_straddle_store, kona_cc_elsewhere, kona_cc_enrol
 	.type	kona_cc_straddle_load, @function
 	.type	kona_cc_straddle_store, @function
 	.type	kona_cc_elsewhere, @function
+	.type	kona_cc_enrol, @function
 
 	.macro	save register
 	pushq	\register
@@ -63,4 +64,7 @@ kona_cc_straddle_store:
 kona_cc_elsewhere:
 	behind	kona_cc_translate, returns=1
 	.size	kona_cc_elsewhere, . - kona_cc_elsewhere
+kona_cc_enrol:
+	behind	kona_cc_enrolled, returns=1
+	.size	kona_cc_enrol, . - kona_cc_enrol
 	.section .note.GNU-stack, "", @progbits

@@ -201,7 +201,8 @@ void kona_opt_twin_make(struct kona_opt_function *f, struct kona_opt_twin *ret_t
 	struct kona_opt_twin twin = {0};
 
 	*ret_twin = twin;
-	if (!is_possible(f->function) || !is_worth_it(f->opt, f->function) ||
+	if (!kona_opt_can_sleep(f->function) || !is_possible(f->function) ||
+	    !is_worth_it(f->opt, f->function) ||
 	    !kona_opt_ways_prepare(f->opt, f->function, &twin.ways))
 		return;
 	copy_blocks(f->opt, f->function, &twin, &copies);
@@ -225,7 +226,8 @@ void kona_opt_twin_add(struct kona_opt_function *f, struct kona_opt_twin *twin)
 		LLVMAppendExistingBasicBlock(f->function, twin->blocks[i]);
 	jump = LLVMGetBasicBlockTerminator(LLVMGetEntryBasicBlock(f->function));
 	kona_opt_build_before(opt, jump);
-	answer = kona_opt_call(opt, KONA_OPT_ANY_FAR, NULL, 0);
+	f->sleeper = kona_opt_sleeper(opt, f->function);
+	answer = kona_opt_call(opt, KONA_OPT_ENTER, &f->sleeper, 1);
 	LLVMBuildCondBr(
 		opt->builder,
 		LLVMBuildICmp(opt->builder, LLVMIntNE, answer, LLVMConstInt(opt->i32, 0, 0), ""),

@@ -25,4 +25,8 @@ void kona_opt_twin_make(struct kona_opt_function *f, struct kona_opt_twin *ret_t
 /* After them: puts the copies into the function, and the question in front. */
 void kona_opt_twin_add(struct kona_opt_function *f, struct kona_opt_twin *twin);
 
+/* sleeper.c: the function may have a record (cc/sleepers.h); makes it, and returns its address. */
+int kona_opt_can_sleep(LLVMValueRef function);
+LLVMValueRef kona_opt_sleeper(struct kona_opt *opt, LLVMValueRef function);
+
 #endif

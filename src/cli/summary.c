@@ -41,7 +41,8 @@ static const struct field {
 	      FIELD(system_calls),	 FIELD(local_pages),
 	      FIELD(local_pages_peak),	 FIELD(local_budget_bytes),
 	      FIELD(metadata_bytes),	 FIELD(remote_slabs),
-	      FIELD(remote_bytes),	 FIELD(one_sided_written_bytes)};
+	      FIELD(remote_bytes),	 FIELD(one_sided_written_bytes),
+	      FIELD(woken_functions)};
 
 static_assert(sizeof(fields) / sizeof(fields[0]) * 8 +
 			      offsetof(struct kona_stats, faults_missing) ==
@@ -120,9 +121,9 @@ void kona_summary_print(FILE *stream, const struct kona_stats_area *area, const 
 		s.faults_missing, s.faults_wp);
 	if (s.guard_misses)
 		fprintf(stream,
-			"  guards             %" PRIu64 " misses; %" PRIu64
-			" pages moved in place, %" PRIu64 " back\n",
-			s.guard_misses, s.moved_in_place, s.moved_to_frame);
+			"  guards             %" PRIu64 " misses, %" PRIu64
+			" functions woken; %" PRIu64 " pages moved in place, %" PRIu64 " back\n",
+			s.guard_misses, s.woken_functions, s.moved_in_place, s.moved_to_frame);
 	fprintf(stream,
 		"  pages              %" PRIu64 " zero-filled, %" PRIu64 " fetched, %" PRIu64
 		" prefetched\n",

@@ -12,9 +12,9 @@
 
 #include "base/units.h"
 
-static const char *const variables[] = {"KONA_SOCKET", "KONA_LOCAL",  "KONA_REMOTE",
-					"KONA_DIRTY",  "KONA_FOLLOW", "KONA_STATS_FD",
-					"KONA_NET",    "KONA_SEAL",   "KONA_FABRIC"};
+static const char *const variables[] = {"KONA_SOCKET", "KONA_LOCAL",	"KONA_REMOTE", "KONA_DIRTY",
+					"KONA_FOLLOW", "KONA_STATS_FD", "KONA_NET",    "KONA_SEAL",
+					"KONA_AWAKE",  "KONA_FABRIC"};
 
 /* Not getenv(): a program may define that for itself, as bash does. */
 static const char *find_variable(const char *name)
@@ -130,6 +130,8 @@ int kona_config_read(struct kona_config *config, const char **ret_reason)
 		reason = "KONA_FOLLOW is not 0 or 1";
 	else if (read_flag("KONA_SEAL", &read.seal))
 		reason = "KONA_SEAL is not 0 or 1";
+	else if (read_flag("KONA_AWAKE", &read.awake))
+		reason = "KONA_AWAKE is not 0 or 1";
 	else if (read_net(&read))
 		reason = "KONA_NET is not NANOSECONDS:BYTES_PER_SECOND";
 	else if (read_fabric(&read))

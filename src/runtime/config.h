@@ -9,6 +9,7 @@
  *   KONA_FOLLOW    1: programs that this one forks or executes use remote memory, too; 0 (default)
  *   KONA_NET       NS:BYTES_PER_SECOND: latency and bandwidth of a network that is emulated
  *   KONA_SEAL      1: memory nodes get pages encrypted and authenticated (transport/seal.h); or 0
+ *   KONA_AWAKE     1: compiled code runs with guards from the start (sleepers.h), for tests; or 0
  *   KONA_FABRIC    PROVIDER:PATH of libkona-ofi.so: other hosts' memory is read by RDMA; optional
  *   KONA_STATS_FD  descriptor of a statistics area (stats.h); optional
  */
@@ -29,6 +30,7 @@ struct kona_config {
 	enum kona_dirty_mode dirty_mode;
 	bool follow;
 	bool seal;
+	bool awake;
 	uint64_t net_latency_ns;
 	uint64_t net_bytes_per_s;	  /* 0: no network is emulated */
 	char fabric[KONA_OFI_NAME_BYTES]; /* ""; a provider */

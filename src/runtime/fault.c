@@ -26,6 +26,7 @@
 #include "runtime/hazard.h"
 #include "runtime/inplace.h"
 #include "runtime/os.h"
+#include "runtime/sleepers.h"
 #include "runtime/space.h"
 
 enum {
@@ -197,6 +198,15 @@ static void retry_pending(struct kona_space *space)
 		kona_evict_kick(space);
 }
 
+/* Before the fault is served: then the thread stands there no more. */
+static void blame(struct kona_space *space, uint64_t page, pid_t thread)
+{
+	uint32_t pages = kona_fetch_foresee(space, page);
+
+	if (pages)
+		kona_sleepers_blame(space, thread, pages);
+}
+
 static void handle_fault(struct kona_space *space, const struct uffd_msg *message)
 {
 	void *address = (void *)(uintptr_t)message->arg.pagefault.address;
@@ -209,6 +219,8 @@ static void handle_fault(struct kona_space *space, const struct uffd_msg *messag
 	kona_add_relaxed(flags & UFFD_PAGEFAULT_FLAG_WP ? &space->stats->faults_wp
 							: &space->stats->faults_missing,
 			 1); /* relaxed: a figure */
+	if (page < space->pages && kona_sleepers_any())
+		blame(space, page, (pid_t)message->arg.pagefault.feat.ptid);
 	if (serve(space, page, flags) == -EAGAIN)
 		keep(space, page, flags);
 }

@@ -387,6 +387,34 @@ bool kona_fetch_flies(const struct kona_fetch *fetch)
 	return false;
 }
 
+/* --- foresight ---------------------------------------------------------------------------------*/
+
+static uint32_t foresee_run(const struct kona_fetch *fetch, uint64_t page)
+{
+	for (int i = 0; i < KONA_FETCH_STREAMS; i++) {
+		const struct kona_stream *stream = &fetch->streams[i];
+
+		if (stream->window_pages && page - stream->next_page < KONA_FETCH_MOST_PAGES)
+			return 2 * stream->window_pages < KONA_FETCH_MOST_PAGES
+				       ? 2 * stream->window_pages
+				       : KONA_FETCH_MOST_PAGES;
+	}
+	return 1;
+}
+
+uint32_t kona_fetch_foresee(struct kona_space *space, uint64_t page)
+{
+	uint64_t entry = kona_pt_load(&space->pt, page);
+	const struct kona_ahead *ahead;
+
+	if (kona_pt_framed(entry))
+		return !kona_recency_is_needed(space, kona_pt_payload(entry));
+	if (kona_pt_state(entry) == KONA_PT_REMOTE)
+		return kona_recency_is_soon(space, entry) ? 0 : foresee_run(&space->fetch, page);
+	ahead = find_ahead(&space->fetch, page);
+	return ahead ? ahead->run.count : 0;
+}
+
 /* --- now ---------------------------------------------------------------------------------------*/
 
 /* While memory is plenty, a fault of fresh memory brings in what a process would get from the

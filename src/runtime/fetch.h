@@ -72,7 +72,15 @@ KONA_MUST_CHECK int kona_fetch_init(struct kona_fetch *fetch);
  */
 KONA_MUST_CHECK int kona_fetch(struct kona_space *space, uint64_t page, uint64_t seen, bool write);
 
-/* The same for a page that is busy, if it is on its way in a run ahead. -ENOENT: it is not. */
+/*
+ * How many pages a fault of this one will bring in that guards would have brought in for less. 0:
+ * none; it is not far, or was taken away too early by a clock hand that cannot see who is in use
+ * (recency.h). Only the fault handler calls, before the fault is served.
+ */
+uint32_t kona_fetch_foresee(struct kona_space *space, uint64_t page);
+
+/* The same as kona_fetch() for a page that is busy, if it is on its way in a run ahead. -ENOENT: it
+ * is not. */
 KONA_MUST_CHECK int kona_fetch_land(struct kona_space *space, uint64_t page, bool write);
 
 /* Receives and maps the run that the program comes to next. When all faults are served. */

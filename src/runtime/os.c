@@ -266,7 +266,8 @@ int kona_uffd_open(int *ret_descriptor)
 {
 	struct uffdio_api api = {.api = UFFD_API,
 				 .features = UFFD_FEATURE_EVENT_FORK | UFFD_FEATURE_MOVE |
-					     UFFD_FEATURE_PAGEFAULT_FLAG_WP};
+					     UFFD_FEATURE_PAGEFAULT_FLAG_WP |
+					     UFFD_FEATURE_THREAD_ID};
 	int uffd = open_uffd();
 
 	if (uffd < 0)

@@ -29,6 +29,7 @@
 #include "runtime/keeper.h"
 #include "runtime/os.h"
 #include "runtime/replicas.h"
+#include "runtime/sleepers.h"
 #include "runtime/space.h"
 #include "transport/seal.h"
 
@@ -352,6 +353,7 @@ void kona_process_become_child(struct kona_heir *new_heir)
 	kona_store_relaxed(&tenancy, NULL);  /* relaxed: the only thread */
 	kona_guard_attach(NULL);
 	kona_hazard_forked();
+	kona_sleepers_forked();
 	is_forked = true;
 	is_due = config.follow;
 }
@@ -380,6 +382,7 @@ __attribute__((constructor(101))) static void start(void)
 		fail("libkona", strerror(ENOMEM));
 	attach_stats();
 	make_space();
+	kona_sleepers_begin(config.awake);
 	if (!config.follow)
 		kona_config_forget();
 	kona_store_release(&state, KONA_PROCESS_FAR); /* PR-1 */

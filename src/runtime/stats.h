@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #define KONA_STATS_MAGIC   UINT64_C(0x7374617473414e4b)
-#define KONA_STATS_VERSION 5
+#define KONA_STATS_VERSION 6
 
 enum {
 	KONA_STATS_BLOCKS = 256,
@@ -24,10 +24,11 @@ struct kona_stats {
 	uint32_t pid;
 	uint32_t reserved;
 	char program[KONA_STATS_NAME_BYTES];
-	uint64_t faults_missing; /* page-fault messages handled */
-	uint64_t faults_wp;	 /* write-protect faults, mode wp only */
-	uint64_t guard_misses;	 /* misses of guards that fetched */
-	uint64_t fetched_pages;	 /* read from the store */
+	uint64_t faults_missing;  /* page-fault messages handled */
+	uint64_t faults_wp;	  /* write-protect faults, mode wp only */
+	uint64_t guard_misses;	  /* misses of guards that fetched */
+	uint64_t woken_functions; /* of compiled code: they use guards now (sleepers.h) */
+	uint64_t fetched_pages;	  /* read from the store */
 	uint64_t fetched_bytes;
 	uint64_t zero_filled_pages;   /* mapped as zeros, no store involved */
 	uint64_t prefetched_pages;    /* of both: brought in around a miss, not asked for */
@@ -64,7 +65,7 @@ struct kona_stats_area {
 	struct kona_stats blocks[KONA_STATS_BLOCKS];
 };
 
-static_assert(sizeof(struct kona_stats) == 40 + 30 * 8, "shared layout");
+static_assert(sizeof(struct kona_stats) == 40 + 31 * 8, "shared layout");
 static_assert(sizeof(struct kona_stats_area) == 16 + KONA_STATS_BLOCKS * sizeof(struct kona_stats),
 	      "shared layout");
 

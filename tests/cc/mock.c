@@ -13,7 +13,8 @@
  * With KONA_MOCK_WAKE=N it sleeps at first: all memory is ordinary, at its own addresses. Few pages
  * can be accessed at a time, so there is a fault now and then; the Nth is the moment when it wakes
  * up: in the midst of whatever the program does, between a guard and its access, too. Not for what
- * has the kernel access far memory.
+ * has the kernel access far memory. With KONA_MOCK_DOZE, too, functions sleep on, but one that
+ * touches far memory some times: so code with guards and without goes on side by side.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,10 +25,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #define KONA_GUARD_BOUND_NOW /* stands in for libkona */
-#include "kona/guard.h"
+#include "kona/sleepers.h"
 
 enum {
 	PAGE = 4096,
@@ -36,7 +38,9 @@ enum {
 	LINES = PAGE / 64,
 	TAKEN_AT_A_MISS = 5,
 	IN_PLACE = 1 << 4, /* a flag of ours in an entry */
-	OPEN = 24,	   /* pages at a time, asleep */
+	OPEN = 24,	   /* pages at a time, asleep; and in place */
+	WAKING_TOUCHES = 3,
+	SLEEPERS = 4096,
 };
 
 __thread struct kona_guard kona_guard_self;
@@ -51,9 +55,14 @@ static atomic_size_t allocated;
 static atomic_flag busy = ATOMIC_FLAG_INIT;
 static unsigned hand, seed = 1;
 static unsigned long misses, evictions, touches, ticks;
-static unsigned long wake_at;	       /* which tick; 0: it is awake */
-static long opened[OPEN];	       /* pages, asleep */
-static const struct kona_guard *known; /* the first thread's */
+static unsigned long wake_at; /* which tick; 0: it is awake */
+static long opened[OPEN];     /* pages, asleep */
+static long placed[OPEN];     /* pages in place, for a dozing program */
+static unsigned placed_hand;
+static int dozes;
+static struct kona_roll *roll;
+static unsigned char touched[SLEEPERS]; /* by functions with this hash, while they slept */
+static const struct kona_guard *known;	/* the first thread's */
 
 void kona_mock_start(void);
 /* The C library's: libkona has a version of sigaction() that is not wanted here. */
@@ -188,6 +197,60 @@ static void put_in_place(long page)
 	table[page] = KONA_GUARD_RESIDENT | IN_PLACE;
 }
 
+/* Whatever was in place the longest, and is in no slot, leaves. */
+static void make_place(long page)
+{
+	long *oldest = &placed[placed_hand++ % OPEN];
+
+	if (*oldest >= 0 && in_a_slot(*oldest))
+		return;
+	if (*oldest >= 0 && *oldest != page && table[*oldest] & IN_PLACE) {
+		char *own = vfmem + *oldest * PAGE;
+
+		for (unsigned frame = 0; frame < FRAMES; frame++)
+			if (page_of_frame[frame] == *oldest)
+				evict(frame);
+		protect(own, PROT_READ);
+		memcpy(store + *oldest * PAGE, own, PAGE);
+		protect(own, PROT_NONE);
+		table[*oldest] = 0;
+	}
+	*oldest = page;
+}
+
+static void wake(int awake)
+{
+	if (!roll)
+		return;
+	roll->awake = awake;
+	for (struct kona_sleeper *sleeper = roll->first; sleeper; sleeper = sleeper->next)
+		sleeper->awake = awake;
+}
+
+/* The function that touches far memory for the third time wakes up. */
+static void blame(const void *code)
+{
+	struct kona_sleeper *found = NULL;
+
+	for (struct kona_sleeper *sleeper = roll ? roll->first : NULL; sleeper;
+	     sleeper = sleeper->next)
+		if (sleeper->code <= code && (!found || sleeper->code > found->code))
+			found = sleeper;
+	if (found && ++touched[(uintptr_t)found->code / 16 % SLEEPERS] >= WAKING_TOUCHES)
+		found->awake = 1;
+}
+
+void kona_sleepers_come(struct kona_roll *come)
+{
+	roll = come;
+	wake(!wake_at);
+}
+
+void kona_sleepers_go(struct kona_roll *gone)
+{
+	roll = NULL;
+}
+
 /* From now on memory is far: nothing of it is here. */
 static void wake_up(void)
 {
@@ -200,6 +263,7 @@ static void wake_up(void)
 		die("mprotect");
 	wake_at = 0;
 	kona_guard_self.size_bytes = (size_t)PAGES * PAGE;
+	wake(!dozes);
 }
 
 /* Asleep, a page is accessed that is not open. */
@@ -234,6 +298,7 @@ static void put_back(unsigned frame)
 
 static void on_fault(int number, siginfo_t *info, void *context)
 {
+	const ucontext_t *interrupted = context;
 	char *at = info->si_addr;
 	int saved = errno;
 	sigset_t old;
@@ -242,10 +307,15 @@ static void on_fault(int number, siginfo_t *info, void *context)
 	if (at >= vfmem && at < vfmem + (size_t)PAGES * PAGE) {
 		long page = (at - vfmem) / PAGE;
 
-		if (wake_at)
+		if (wake_at) {
 			tick(page);
-		else if (!(table[page] & IN_PLACE))
+		} else if (!(table[page] & IN_PLACE)) {
+			if (dozes) {
+				blame((const void *)interrupted->uc_mcontext.gregs[REG_RIP]);
+				make_place(page);
+			}
 			put_in_place(page);
+		}
 	} else if (at >= frames && at < frames + FRAMES * PAGE) {
 		unsigned frame = (unsigned)((at - frames) / PAGE);
 
@@ -282,7 +352,7 @@ __attribute__((constructor)) static void start(void)
 {
 	struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
 	size_t bytes = (size_t)PAGES * PAGE;
-	const char *wake = getenv("KONA_MOCK_WAKE");
+	const char *moment = getenv("KONA_MOCK_WAKE");
 
 	if (vfmem)
 		return;
@@ -304,10 +374,12 @@ __attribute__((constructor)) static void start(void)
 	__sigaction(SIGSEGV, &action, NULL);
 	known = &kona_guard_self;
 	kona_guard_self.bias = -(uintptr_t)vfmem;
-	wake_at = wake ? strtoul(wake, NULL, 10) : 0;
+	wake_at = moment ? strtoul(moment, NULL, 10) : 0;
+	dozes = getenv("KONA_MOCK_DOZE") != NULL;
 	kona_guard_self.vfmem_bytes = bytes;
 	kona_guard_self.size_bytes = wake_at ? 0 : bytes;
 	memset(opened, 0xff, sizeof(opened));
+	memset(placed, 0xff, sizeof(placed));
 	kona_guard_self.table = table;
 	memset(kona_guard_self.slots, 0xff, sizeof(kona_guard_self.slots)); /* KONA_GUARD_NO_PAGE */
 	kona_guard_self.dirty = marks - ((uintptr_t)vfmem >> 6);

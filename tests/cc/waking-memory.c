@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #define KONA_GUARD_BOUND_NOW /* stands in for libkona */
-#include "kona/guard.h"
+#include "kona/sleepers.h"
 
 enum { BYTES = WAKING_PAGES * WAKING_PAGE, TRAP_FLAG = 0x100 };
 
@@ -21,6 +21,7 @@ __thread struct kona_guard kona_guard_self;
 static char *memory; /* and behind it the frames */
 static uint64_t table[WAKING_PAGES];
 static unsigned char marks[2 * BYTES / 64];
+static struct kona_roll *roll;
 static volatile unsigned long left;
 
 /* The C library's: libkona has a version of sigaction() that is not wanted here. */
@@ -31,13 +32,31 @@ void kona_guard_miss(const void *address)
 	abort(); /* all is resident */
 }
 
+/* Guards, and all functions. */
+static void set_awake(int awake)
+{
+	kona_guard_self.size_bytes = awake ? BYTES : 0;
+	roll->awake = awake;
+	for (struct kona_sleeper *sleeper = roll->first; sleeper; sleeper = sleeper->next)
+		sleeper->awake = awake;
+}
+
+void kona_sleepers_come(struct kona_roll *come)
+{
+	roll = come;
+}
+
+void kona_sleepers_go(struct kona_roll *gone)
+{
+}
+
 static void on_trap(int number, siginfo_t *info, void *context)
 {
 	ucontext_t *interrupted = context;
 
 	if (left && --left)
 		return;
-	kona_guard_self.size_bytes = BYTES;
+	set_awake(1);
 	interrupted->uc_mcontext.gregs[REG_EFL] &= ~TRAP_FLAG;
 }
 
@@ -96,7 +115,7 @@ unsigned long waking_digest(void)
 
 void waking_in(unsigned long instructions)
 {
-	kona_guard_self.size_bytes = 0;
+	set_awake(0);
 	left = instructions;
 	__asm__ volatile(
 		"subq $128, %%rsp\n\tpushfq\n\torq %0, (%%rsp)\n\tpopfq\n\taddq $128, %%rsp"
@@ -112,6 +131,6 @@ unsigned long waking_over(void)
 		:
 		: "i"(~(long)TRAP_FLAG)
 		: "memory", "cc");
-	kona_guard_self.size_bytes = BYTES;
+	set_awake(1);
 	return left;
 }
