@@ -15,10 +15,6 @@
 #include "cc/leave.h"
 #include "cc/shape.h"
 
-enum {
-	FEW = 4, /* accesses that are not worth a question */
-};
-
 static int is_debugging(LLVMValueRef instruction)
 {
 	size_t length;
@@ -70,21 +66,16 @@ static int address_is_taken(LLVMBasicBlockRef block)
 	return 0;
 }
 
-static int is_worth_it(struct kona_opt *opt, LLVMValueRef function)
+static int has_accesses(struct kona_opt *opt, LLVMValueRef function)
 {
 	struct kona_opt_access access;
-	struct kona_opt_cfg cfg;
-	int count = 0, loops = 0;
 
-	kona_opt_cfg_make(&cfg, function, NULL);
-	for (int b = 0; b < cfg.count; b++) {
-		loops |= kona_opt_cfg_is_header(&cfg, b);
-		for (LLVMValueRef i = LLVMGetFirstInstruction(cfg.blocks[b].block); i;
-		     i = LLVMGetNextInstruction(i))
-			count += kona_opt_describe(opt, i, &access);
-	}
-	kona_opt_cfg_free(&cfg);
-	return loops || count >= FEW;
+	for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(function); b;
+	     b = LLVMGetNextBasicBlock(b))
+		for (LLVMValueRef i = LLVMGetFirstInstruction(b); i; i = LLVMGetNextInstruction(i))
+			if (kona_opt_describe(opt, i, &access))
+				return 1;
+	return 0;
 }
 
 static int is_possible(LLVMValueRef function)
@@ -202,7 +193,7 @@ void kona_opt_twin_make(struct kona_opt_function *f, struct kona_opt_twin *ret_t
 
 	*ret_twin = twin;
 	if (!kona_opt_can_sleep(f->function) || !is_possible(f->function) ||
-	    !is_worth_it(f->opt, f->function) ||
+	    !has_accesses(f->opt, f->function) ||
 	    !kona_opt_ways_prepare(f->opt, f->function, &twin.ways))
 		return;
 	copy_blocks(f->opt, f->function, &twin, &copies);

@@ -349,9 +349,10 @@ int kona_evict_batch(struct kona_space *space)
 	kona_find_dirty(space,
 			KONA_MUTATED(GATHER_BEFORE_BARRIER) ? KONA_FIND_MAPPED : KONA_FIND_ALL);
 	send_dirty(space);
+	/* Before they note it: those who left together have left just now. relaxed: a hint */
+	kona_add_relaxed(&evict->left_pages, evict->count);
 	left = settle_all(space);
 	empty_staging(space);
-	kona_add_relaxed(&evict->left_pages, (uint32_t)left); /* relaxed: a hint */
 	/* relaxed: figures, both */
 	kona_add_relaxed(&space->stats->evicted_pages, (uint64_t)left);
 	kona_add_relaxed(&space->stats->evict_ns, kona_now_ns() - start_ns);

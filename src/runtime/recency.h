@@ -75,13 +75,15 @@ static inline uint32_t kona_recency_level(const struct kona_space *space, uint64
 					  bool wanted)
 {
 	uint32_t level = kona_pt_payload(remote) >> 23;
+	bool guarded = kona_load_relaxed(&space->guarded); /* relaxed: once is enough */
+	uint32_t first = guarded ? KONA_RECENCY_NEEDED : KONA_RECENCY_NEEDED - 1;
 
-	if (level < KONA_RECENCY_NEEDED && kona_recency_is_soon(space, remote))
-		return KONA_RECENCY_NEEDED;
+	if (kona_recency_is_soon(space, remote))
+		return level < first ? first : kona_recency_raised(level);
 	/* relaxed: a level */
 	if (kona_recency_away(space, remote) >= kona_load_relaxed(&space->frames.count))
 		return 0;
-	if (!kona_load_relaxed(&space->guarded)) /* relaxed: once is enough */
+	if (!guarded)
 		return 1;
 	return wanted ? kona_recency_raised(level) : level;
 }

@@ -251,7 +251,7 @@ static void used_pages_stay(void)
 		CHECK(data[page * WORDS] == page + 1);
 	}
 	CHECK(stats.evicted_pages > ROUNDS / 2); /* each turn of the hand is 650 pages */
-	CHECK(faults < 5 * USED);
+	CHECK(faults < 3 * USED); /* they would be more than 6 */
 }
 APART(used_pages_stay)
 
