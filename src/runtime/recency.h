@@ -10,7 +10,9 @@
  * A page in a frame is used by guards, who tell (cool.c), and for whom a page that left too early
  * costs a tenth to a fiftieth of a page fault. So where guards are, whatever is wanted back in
  * place within a turn stays for longer than it did the last time, as does what others than guards
- * want when it is in a frame.
+ * want when it is in a frame. Where there are none, all pages cost the same: one turn is all that
+ * any gets, for having been wanted back within about one (tools/cachesim/engine/clock.c simulates
+ * it).
  *
  * While a page is local, its frame keeps level << 8 | turns that are left; while it is REMOTE, its
  * entry keeps level << 23 | how many pages had left when it did, / 16.
@@ -75,16 +77,16 @@ static inline uint32_t kona_recency_level(const struct kona_space *space, uint64
 					  bool wanted)
 {
 	uint32_t level = kona_pt_payload(remote) >> 23;
-	bool guarded = kona_load_relaxed(&space->guarded); /* relaxed: once is enough */
-	uint32_t first = guarded ? KONA_RECENCY_NEEDED : KONA_RECENCY_NEEDED - 1;
-
-	if (kona_recency_is_soon(space, remote))
-		return level < first ? first : kona_recency_raised(level);
 	/* relaxed: a level */
-	if (kona_recency_away(space, remote) >= kona_load_relaxed(&space->frames.count))
+	uint64_t turn = kona_load_relaxed(&space->frames.count);
+	uint64_t away = kona_recency_away(space, remote);
+
+	if (!kona_load_relaxed(&space->guarded)) /* relaxed: once is enough */
+		return away < turn + turn / 2;
+	if (level < KONA_RECENCY_NEEDED && kona_recency_is_soon(space, remote))
+		return KONA_RECENCY_NEEDED;
+	if (away >= turn)
 		return 0;
-	if (!guarded)
-		return 1;
 	return wanted ? kona_recency_raised(level) : level;
 }
 

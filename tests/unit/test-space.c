@@ -229,32 +229,6 @@ APART(protected_memory_stays)
 APART(pages_dropped_behind_our_back_are_zeros)
 APART(freed_ranges_are_found_again)
 
-/* Pages that are used all the time beside others that come and go leave a few times, and then
- * stay; nobody tells the clock hand, so it learns. */
-static void used_pages_stay(void)
-{
-	enum { USED = 64, ROUNDS = 20000 };
-	uint64_t random = 1, faults = 0, before;
-	volatile uint64_t *data;
-
-	make_space(KONA_DIRTY_LINES, &shm);
-	data = take_data(DATA_PAGES);
-	for (uint64_t page = 0; page < DATA_PAGES; page++)
-		data[page * WORDS] = page + 1;
-	for (uint64_t round = 0; round < ROUNDS; round++) {
-		uint64_t used = round % USED,
-			 page = USED + next_random(&random) % (DATA_PAGES - USED);
-
-		before = kona_load_relaxed(&stats.faults_missing);
-		CHECK(data[used * WORDS] == used + 1);
-		faults += kona_load_relaxed(&stats.faults_missing) - before;
-		CHECK(data[page * WORDS] == page + 1);
-	}
-	CHECK(stats.evicted_pages > ROUNDS / 2); /* each turn of the hand is 650 pages */
-	CHECK(faults < 3 * USED); /* they would be more than 6 */
-}
-APART(used_pages_stay)
-
 /* The store dies in the midst: the program ends by SIGBUS, not with zeros. */
 static void dying_store(void)
 {
@@ -292,7 +266,6 @@ int main(void)
 		cmocka_unit_test(protected_memory_stays_apart),
 		cmocka_unit_test(pages_dropped_behind_our_back_are_zeros_apart),
 		cmocka_unit_test(freed_ranges_are_found_again_apart),
-		cmocka_unit_test(used_pages_stay_apart),
 		cmocka_unit_test(a_dead_store_ends_the_program),
 	};
 
