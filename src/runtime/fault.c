@@ -201,10 +201,10 @@ static void retry_pending(struct kona_space *space)
 /* Before the fault is served: then the thread stands there no more. */
 static void blame(struct kona_space *space, uint64_t page, pid_t thread)
 {
-	uint32_t pages = kona_fetch_foresee(space, page);
+	uint32_t weight = kona_fetch_blame(space, page);
 
-	if (pages)
-		kona_sleepers_blame(space, thread, pages);
+	if (weight)
+		kona_sleepers_blame(space, thread, weight);
 }
 
 static void handle_fault(struct kona_space *space, const struct uffd_msg *message)

@@ -30,6 +30,7 @@
 #include "runtime/hazard.h"
 #include "runtime/os.h"
 #include "runtime/recency.h"
+#include "runtime/sleepers.h"
 #include "runtime/space.h"
 
 #define AHEAD_NS UINT64_C(1000000)
@@ -387,7 +388,10 @@ bool kona_fetch_flies(const struct kona_fetch *fetch)
 	return false;
 }
 
-/* --- foresight ---------------------------------------------------------------------------------*/
+/* --- blame -------------------------------------------------------------------------------------*/
+
+/* A fault that brings in so many pages counts twice. */
+enum { BLAME_PAGES = 16 };
 
 static uint32_t foresee_run(const struct kona_fetch *fetch, uint64_t page)
 {
@@ -402,17 +406,25 @@ static uint32_t foresee_run(const struct kona_fetch *fetch, uint64_t page)
 	return 1;
 }
 
-uint32_t kona_fetch_foresee(struct kona_space *space, uint64_t page)
+static uint32_t blame_of_run(uint32_t pages)
+{
+	return KONA_BLAME_FAR + pages * KONA_BLAME_FAR / BLAME_PAGES;
+}
+
+uint32_t kona_fetch_blame(struct kona_space *space, uint64_t page)
 {
 	uint64_t entry = kona_pt_load(&space->pt, page);
 	const struct kona_ahead *ahead;
 
 	if (kona_pt_framed(entry))
-		return !kona_recency_is_needed(space, kona_pt_payload(entry));
+		return kona_recency_is_needed(space, kona_pt_payload(entry)) ? KONA_BLAME_SOON
+									     : KONA_BLAME_FAR;
 	if (kona_pt_state(entry) == KONA_PT_REMOTE)
-		return kona_recency_is_soon(space, entry) ? 0 : foresee_run(&space->fetch, page);
+		return kona_recency_is_soon(space, entry)
+			       ? KONA_BLAME_SOON
+			       : blame_of_run(foresee_run(&space->fetch, page));
 	ahead = find_ahead(&space->fetch, page);
-	return ahead ? ahead->run.count : 0;
+	return ahead ? blame_of_run(ahead->run.count) : 0;
 }
 
 /* --- now ---------------------------------------------------------------------------------------*/

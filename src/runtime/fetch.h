@@ -73,11 +73,12 @@ KONA_MUST_CHECK int kona_fetch_init(struct kona_fetch *fetch);
 KONA_MUST_CHECK int kona_fetch(struct kona_space *space, uint64_t page, uint64_t seen, bool write);
 
 /*
- * How many pages a fault of this one will bring in that guards would have brought in for less. 0:
- * none; it is not far, or was taken away too early by a clock hand that cannot see who is in use
- * (recency.h). Only the fault handler calls, before the fault is served.
+ * What a fault of this page says against code without guards (sleepers.h), in quarters of a fault.
+ * 0: the page is not far. Little, if it was taken away too early, by a clock hand that cannot see
+ * who is in use: it is about to learn it (recency.h). Only the fault handler calls, before the
+ * fault is served.
  */
-uint32_t kona_fetch_foresee(struct kona_space *space, uint64_t page);
+uint32_t kona_fetch_blame(struct kona_space *space, uint64_t page);
 
 /* The same as kona_fetch() for a page that is busy, if it is on its way in a run ahead. -ENOENT: it
  * is not. */

@@ -13,6 +13,7 @@
  */
 #include "runtime/sleepers.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <link.h>
 #include <pthread.h>
@@ -30,12 +31,10 @@
 #include "runtime/space.h"
 
 enum {
-	/* In faults; one that brings in so many pages counts twice. */
-	PAGES_PER_FAULT = 16,
-	LEAST_BLAME = 64,
-	MOST_BLAME = 2048,
+	LEAST_BLAME = 64 * KONA_BLAME_FAR,
+	MOST_BLAME = 2048 * KONA_BLAME_FAR,
 	LOCAL_SHARE = 4, /* of the frames */
-	FORGOTTEN_PER_MS = 1,
+	FORGOTTEN_PER_MS = KONA_BLAME_FAR,
 	MOST_PASSED = 1024, /* faults between two looks */
 	FIRST_ROOM = 256,
 };
@@ -83,7 +82,7 @@ static void set_all_locked(int awake)
 
 /* --- rolls -------------------------------------------------------------------------------------*/
 
-static bool is_in(uintptr_t address, const struct dl_phdr_info *object, const ElfW(Phdr) * segment)
+static bool is_in(uintptr_t address, const struct dl_phdr_info *object, const Elf64_Phdr *segment)
 {
 	return segment->p_type == PT_LOAD &&
 	       address - object->dlpi_addr - segment->p_vaddr < segment->p_memsz;
@@ -98,7 +97,7 @@ static int find_code(struct dl_phdr_info *object, size_t size, void *of)
 	for (int i = 0; i < object->dlpi_phnum; i++)
 		found |= is_in((uintptr_t)watch->roll, object, &object->dlpi_phdr[i]);
 	for (int i = 0; found && i < object->dlpi_phnum; i++) {
-		const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
+		const Elf64_Phdr *segment = &object->dlpi_phdr[i];
 
 		if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_X))
 			continue;
@@ -194,7 +193,7 @@ static bool find_instruction(pid_t thread, uintptr_t *ret_code)
 	snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", thread);
 	file = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
 	if (file < 0)
-		return false;
+		return errno == EMFILE || errno == ENFILE || errno == ENOMEM; /* another time */
 	got = read(file, text, sizeof(text) - 1);
 	syscall(SYS_close, file);
 	if (got <= 0)
@@ -277,21 +276,21 @@ static struct watched *find_locked(uintptr_t code)
 static uint32_t waking_blame(const struct kona_space *space)
 {
 	/* relaxed: a level */
-	uint32_t share = kona_load_relaxed(&space->frames.count) / LOCAL_SHARE;
+	uint32_t share = kona_load_relaxed(&space->frames.count) / LOCAL_SHARE * KONA_BLAME_FAR;
 
 	if (share < LEAST_BLAME)
 		return LEAST_BLAME;
 	return share < MOST_BLAME ? share : MOST_BLAME;
 }
 
-static void add_blame(struct kona_space *space, struct watched *watched, uint32_t pages)
+static void add_blame(struct kona_space *space, struct watched *watched, uint32_t weight)
 {
 	uint32_t now_ms = (uint32_t)(kona_now_ns() / 1000000);
 	uint32_t forgotten = (now_ms - watched->blamed_ms) * FORGOTTEN_PER_MS;
 
 	watched->blamed_ms = now_ms;
 	watched->blame -= forgotten < watched->blame ? forgotten : watched->blame;
-	watched->blame += 1 + pages / PAGES_PER_FAULT;
+	watched->blame += weight;
 	if (watched->blame < waking_blame(space))
 		return;
 	kona_store_relaxed(&watched->sleeper->awake, 1);     /* relaxed: kona/sleepers.h */
@@ -299,7 +298,7 @@ static void add_blame(struct kona_space *space, struct watched *watched, uint32_
 }
 
 /* True: somebody who slept was found. */
-static bool blame_locked(struct kona_space *space, pid_t thread, uint32_t pages)
+static bool blame_locked(struct kona_space *space, pid_t thread, uint32_t weight)
 {
 	struct watched *watched;
 	uintptr_t code;
@@ -312,7 +311,7 @@ static bool blame_locked(struct kona_space *space, pid_t thread, uint32_t pages)
 	/* relaxed: kona/sleepers.h */
 	if (!watched || kona_load_relaxed(&watched->sleeper->awake))
 		return false;
-	add_blame(space, watched, pages);
+	add_blame(space, watched, weight);
 	return true;
 }
 
@@ -321,7 +320,7 @@ bool kona_sleepers_any(void)
 	return kona_load_relaxed(&roll_call.watches); /* relaxed: a hint */
 }
 
-void kona_sleepers_blame(struct kona_space *space, pid_t thread, uint32_t pages)
+void kona_sleepers_blame(struct kona_space *space, pid_t thread, uint32_t weight)
 {
 	if (roll_call.passed) {
 		roll_call.passed--;
@@ -329,7 +328,7 @@ void kona_sleepers_blame(struct kona_space *space, pid_t thread, uint32_t pages)
 	}
 	if (pthread_mutex_trylock(&roll_call.lock))
 		return;
-	if (blame_locked(space, thread, pages))
+	if (blame_locked(space, thread, weight))
 		roll_call.in_vain = 0;
 	else if (roll_call.in_vain < MOST_PASSED)
 		roll_call.in_vain = 2 * roll_call.in_vain + 1;

@@ -7,9 +7,10 @@
  *
  *   fault --(thread)--> instruction --> function: one fault more; too many: awake
  *
- * Too many: by then they have cost as much as an eighth of local memory, fetched page by page, at
- * most some hundredths of a second. Functions that touch few pages learn to live with them: they
- * stay in place (recency.h). And what faults less than some thousand times a second is forgotten.
+ * Too many are as many as a quarter of local memory has pages: what the function uses would not fit
+ * in there. (At most 2048: some hundredths of a second.) Functions that use fewer pages keep them:
+ * those stay in place (recency.h), and until they do, each of their faults counts for a quarter.
+ * What faults less than a thousand times a second is forgotten.
  */
 #ifndef KONA_RUNTIME_SLEEPERS_H
 #define KONA_RUNTIME_SLEEPERS_H
@@ -28,9 +29,12 @@ void kona_sleepers_begin(bool awake);
 /* There are some. Any thread. */
 bool kona_sleepers_any(void);
 
-/* The thread is stopped at an access of what is far; so many pages come with it. Only the fault
- * handler calls. */
-void kona_sleepers_blame(struct kona_space *space, pid_t thread, uint32_t pages);
+/* Quarters of a fault: of what is far, or would have been there if it had stayed a little longer.
+ * Many of the latter mean that it does not fit. */
+enum { KONA_BLAME_FAR = 4, KONA_BLAME_SOON = 1 };
+
+/* The thread is stopped at such an access. Only the fault handler calls. */
+void kona_sleepers_blame(struct kona_space *space, pid_t thread, uint32_t weight);
 
 /* In a forked child, whose guards see ordinary memory: all sleep. */
 void kona_sleepers_forked(void);

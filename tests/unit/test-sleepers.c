@@ -3,9 +3,9 @@
  * Functions that sleep, on the real engine: code of this test stands in for what kona-cc compiles.
  *
  * Catches: a function that goes on faulting on far memory and is not woken, or one that uses a few
- * pages of its own and is; one that is blamed for another's faults, or for a library's; a record
- * that is written after its library has gone; nobody woken where the kernel does not tell who
- * faults.
+ * pages of its own and is; one that fights for a page for ever; one that is blamed for another's
+ * faults, or for a library's; a record that is written after its library has gone; nobody woken
+ * where the kernel does not tell who faults.
  */
 #include "engine.h"
 
@@ -85,6 +85,40 @@ static void far_ones_wake(void)
 	CHECK(is_awake(FAR) && !is_awake(FEW) && !is_awake(LIBRARY));
 	CHECK(stats.woken_functions == 1 && stats.guard_misses > ROUNDS / 2);
 	CHECK(stats.faults_missing - before < 4 * PAGES); /* the few stay in place */
+}
+
+/* What nearly fits is wanted back soon, over and over. */
+static void thrashing_wakes(void)
+{
+	uint64_t random = 1, pages;
+
+	kona_sleepers_begin(false);
+	begin();
+	pages = space.frames.count + 16;
+	kona_sleepers_come(&roll);
+	for (uint64_t round = 0; !is_awake(FAR) && round < 100 * ROUNDS; round++) {
+		uint64_t page = next_random(&random) % pages;
+
+		CHECK(use_far(page) == page + 1);
+	}
+	CHECK(is_awake(FAR));
+}
+
+/* A page that somebody uses by a translation, as his loop goes on, and a sleeper at its own
+ * address: it goes to and fro until the sleeper wakes. */
+static void contest_wakes(void)
+{
+	uint64_t *held;
+
+	kona_sleepers_begin(false);
+	begin();
+	kona_sleepers_come(&roll);
+	held = kona_guard_store((void *)&data[WORDS], 2);
+	for (uint64_t round = 0; !is_awake(FEW) && round < ROUNDS; round++) {
+		*held = round;
+		CHECK(use_few(1) == round * 3);
+	}
+	CHECK(is_awake(FEW));
 }
 
 static void library_is_nobodys(void)
@@ -173,6 +207,8 @@ static void unknown_means_all(void)
 }
 
 APART(far_ones_wake)
+APART(thrashing_wakes)
+APART(contest_wakes)
 APART(library_is_nobodys)
 APART(gone_ones_are_let_be)
 APART(awake_from_the_start)
@@ -184,6 +220,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(far_ones_wake_apart),
+		cmocka_unit_test(thrashing_wakes_apart),
+		cmocka_unit_test(contest_wakes_apart),
 		cmocka_unit_test(library_is_nobodys_apart),
 		cmocka_unit_test(gone_ones_are_let_be_apart),
 		cmocka_unit_test(awake_from_the_start_apart),
