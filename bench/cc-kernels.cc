@@ -5,9 +5,8 @@
 // sum that must not depend on the compiler. Compiled by clang++ and by kona-c++, and linked with zlib and
 // lz4, compiled the same way.
 //
-// usage: cc-kernels KERNEL [frames]
-// frames: before the kernel runs, all of its data leaves local memory once, so that guards are awake and
-// the data comes back into frames.
+// usage: cc-kernels KERNEL [short]
+// short: before the kernel runs, memory is short, and all of its data leaves, so that guards are awake.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -357,7 +356,7 @@ const struct {
 };
 
 // Returns false when that is not a Kona program.
-bool bring_into_frames()
+bool be_short()
 {
 	return kona_set_local && !kona_set_local(uint64_t(8) << 20) &&
 	       !kona_set_local(uint64_t(2) << 30);
@@ -376,7 +375,7 @@ int main(int argc, char **argv)
 			continue;
 		kernel.prepare();
 		kernel.run(); // makes the hash table
-		if (argc > 2 && !bring_into_frames())
+		if (argc > 2 && !be_short())
 			return 1;
 		kernel.run();
 		while (fgets(line, sizeof(line), stdin)) {

@@ -28,7 +28,7 @@ struct kona_roll {
 
 /* The roll is there from now on; or is not any more. A thread of the program, when the library is
  * loaded and before it goes. */
-KONA_GUARD_API void kona_sleepers_come(struct kona_roll *roll);
-KONA_GUARD_API void kona_sleepers_go(struct kona_roll *roll);
+KONA_GUARD_API void kona_cc_sleepers_come(struct kona_roll *roll);
+KONA_GUARD_API void kona_cc_sleepers_go(struct kona_roll *roll);
 
 #endif

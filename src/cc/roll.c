@@ -11,12 +11,12 @@ static struct kona_roll roll;
 
 __attribute__((constructor)) static void come(void)
 {
-	kona_sleepers_come(&roll);
+	kona_cc_sleepers_come(&roll);
 }
 
 __attribute__((destructor)) static void go(void)
 {
-	kona_sleepers_go(&roll);
+	kona_cc_sleepers_go(&roll);
 }
 
 static void enrol(struct kona_sleeper *sleeper)

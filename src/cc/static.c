@@ -28,10 +28,10 @@ void kona_guard_write(void *to, const void *from, size_t size_bytes)
 }
 
 /* They sleep for ever. */
-void kona_sleepers_come(struct kona_roll *roll)
+void kona_cc_sleepers_come(struct kona_roll *roll)
 {
 }
 
-void kona_sleepers_go(struct kona_roll *roll)
+void kona_cc_sleepers_go(struct kona_roll *roll)
 {
 }

@@ -119,7 +119,7 @@ static struct watch *make_watch(struct kona_roll *roll)
 }
 
 /* Signals are blocked: who holds the lock runs no handler, which might load a library. */
-KONA_PUBLIC void kona_sleepers_come(struct kona_roll *roll)
+KONA_PUBLIC void kona_cc_sleepers_come(struct kona_roll *roll)
 {
 	struct watch *watch = roll_call.begun ? make_watch(roll) : NULL;
 	sigset_t signals;
@@ -143,7 +143,7 @@ static void free_watch(struct watch *watch)
 	kona_os_munmap(watch, sizeof(*watch));
 }
 
-KONA_PUBLIC void kona_sleepers_go(struct kona_roll *roll)
+KONA_PUBLIC void kona_cc_sleepers_go(struct kona_roll *roll)
 {
 	struct watch **link = &roll_call.watches, *watch;
 	sigset_t signals;

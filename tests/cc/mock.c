@@ -240,13 +240,13 @@ static void blame(const void *code)
 		found->awake = 1;
 }
 
-void kona_sleepers_come(struct kona_roll *come)
+void kona_cc_sleepers_come(struct kona_roll *come)
 {
 	roll = come;
 	wake(!wake_at);
 }
 
-void kona_sleepers_go(struct kona_roll *gone)
+void kona_cc_sleepers_go(struct kona_roll *gone)
 {
 	roll = NULL;
 }

@@ -41,12 +41,12 @@ static void set_awake(int awake)
 		sleeper->awake = awake;
 }
 
-void kona_sleepers_come(struct kona_roll *come)
+void kona_cc_sleepers_come(struct kona_roll *come)
 {
 	roll = come;
 }
 
-void kona_sleepers_go(struct kona_roll *gone)
+void kona_cc_sleepers_go(struct kona_roll *gone)
 {
 }
 

@@ -68,7 +68,7 @@ static void far_ones_wake(void)
 
 	kona_sleepers_begin(false);
 	begin();
-	kona_sleepers_come(&roll);
+	kona_cc_sleepers_come(&roll);
 	for (uint64_t round = 0; round < ROUNDS; round++) {
 		uint64_t page = PAGES + next_random(&random) % (DATA_PAGES - PAGES);
 		uint64_t few = round * 7 % PAGES; /* no stream */
@@ -95,7 +95,7 @@ static void thrashing_wakes(void)
 	kona_sleepers_begin(false);
 	begin();
 	pages = space.frames.count + 16;
-	kona_sleepers_come(&roll);
+	kona_cc_sleepers_come(&roll);
 	for (uint64_t round = 0; !is_awake(FAR) && round < 100 * ROUNDS; round++) {
 		uint64_t page = next_random(&random) % pages;
 
@@ -112,7 +112,7 @@ static void contest_wakes(void)
 
 	kona_sleepers_begin(false);
 	begin();
-	kona_sleepers_come(&roll);
+	kona_cc_sleepers_come(&roll);
 	held = kona_guard_store((void *)&data[WORDS], 2);
 	for (uint64_t round = 0; !is_awake(FEW) && round < ROUNDS; round++) {
 		*held = round;
@@ -127,7 +127,7 @@ static void library_is_nobodys(void)
 
 	kona_sleepers_begin(false);
 	begin();
-	kona_sleepers_come(&roll);
+	kona_cc_sleepers_come(&roll);
 	for (uint64_t round = 0; round < ROUNDS; round++)
 		CHECK(!use_library(next_random(&random) % DATA_PAGES));
 	CHECK(!is_awake(LIBRARY) && !is_awake(FEW) && !is_awake(FAR));
@@ -150,19 +150,19 @@ static void gone_ones_are_let_be(void)
 
 	kona_sleepers_begin(false);
 	begin();
-	kona_sleepers_come(&other);
-	kona_sleepers_come(&roll);
-	kona_sleepers_go(&roll);
+	kona_cc_sleepers_come(&other);
+	kona_cc_sleepers_come(&roll);
+	kona_cc_sleepers_go(&roll);
 	use_at_random();
 	CHECK(!is_awake(FAR));
-	kona_sleepers_go(&other);
+	kona_cc_sleepers_go(&other);
 	CHECK(!kona_sleepers_any());
 }
 
 static void awake_from_the_start(void)
 {
 	kona_sleepers_begin(true);
-	kona_sleepers_come(&roll);
+	kona_cc_sleepers_come(&roll);
 	CHECK(roll.awake); /* and those who enrol later */
 	CHECK(is_awake(FAR) && is_awake(FEW) && is_awake(LIBRARY));
 }
@@ -170,7 +170,7 @@ static void awake_from_the_start(void)
 static void children_sleep(void)
 {
 	kona_sleepers_begin(false);
-	kona_sleepers_come(&roll);
+	kona_cc_sleepers_come(&roll);
 	sleepers[FAR].awake = 1;
 	kona_sleepers_forked();
 	CHECK(!is_awake(FAR));
@@ -182,7 +182,7 @@ static void late_ones_wake(void)
 	kona_sleepers_begin(false);
 	begin();
 	roll.first = &sleepers[FAR];
-	kona_sleepers_come(&roll);
+	kona_cc_sleepers_come(&roll);
 	use_at_random();
 	CHECK(is_awake(FAR) && stats.woken_functions == 1);
 	sleepers[FAR].awake = 0;
@@ -201,7 +201,7 @@ static void unknown_means_all(void)
 		return;
 	kona_sleepers_begin(false);
 	begin();
-	kona_sleepers_come(&roll);
+	kona_cc_sleepers_come(&roll);
 	use_at_random();
 	CHECK(is_awake(FAR) && is_awake(FEW) && is_awake(LIBRARY));
 }
