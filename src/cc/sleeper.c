@@ -45,13 +45,17 @@ static void put_in_section(LLVMValueRef record, LLVMValueRef function)
 
 LLVMValueRef kona_opt_sleeper(struct kona_opt *opt, LLVMValueRef function)
 {
+	/* Its own name may stand for another's: the program's, or an entry of its linkage table. */
+	LLVMValueRef code = LLVMAddAlias2(opt->module, LLVMGlobalGetValueType(function), 0,
+					  function, "kona_code");
 	LLVMValueRef members[] = {LLVMConstNull(opt->byte_pointer),
-				  LLVMConstBitCast(function, opt->byte_pointer),
+				  LLVMConstBitCast(code, opt->byte_pointer),
 				  LLVMConstInt(opt->i32, (unsigned long long)-1, 1)};
 	LLVMValueRef value =
 		LLVMConstStructInContext(opt->context, members, KONA_ARRAY_LEN(members), 0);
 	LLVMValueRef record = LLVMAddGlobal(opt->module, LLVMTypeOf(value), "kona_sleeper");
 
+	LLVMSetLinkage(code, LLVMPrivateLinkage);
 	LLVMSetInitializer(record, value);
 	LLVMSetLinkage(record, LLVMPrivateLinkage);
 	put_in_section(record, function);

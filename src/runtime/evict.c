@@ -99,8 +99,8 @@ static uint32_t consider_frame(struct kona_space *space, uint32_t n)
 }
 
 /*
- * Moves the hand until it met enough pages for a batch, or came round twice (the first turn may
- * only have passed over them). Returns pages that it sent to cool.
+ * Moves the hand until it met enough pages for a batch, or came round twice: the second time,
+ * none is passed over. Returns pages that it sent to cool.
  *
  * It goes in the order in which the memory of the pages lies: by frames where guards are, by the
  * pages' own addresses where there are none. Neighbours leave together, so frames are filled again
@@ -116,12 +116,14 @@ static uint32_t turn_hand(struct kona_space *space)
 	uint32_t met = 0;
 
 	evict->count = 0;
-	evict->patience = end < MOST_PASSED ? (uint32_t)end : MOST_PASSED;
+	evict->patience = MOST_PASSED;
 	while (met < KONA_EVICT_BATCH && steps) {
 		uint64_t stride = 1;
 
 		if (evict->hand >= end)
 			evict->hand = 0;
+		if (steps <= end)
+			evict->patience = 0;
 		met += by_frames ? consider_frame(space, (uint32_t)evict->hand)
 				 : consider_page(space, evict->hand, &stride);
 		evict->hand += stride;

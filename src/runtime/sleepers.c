@@ -18,7 +18,6 @@
 #include <link.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -37,6 +36,8 @@ enum {
 	FORGOTTEN_PER_MS = KONA_BLAME_FAR,
 	MOST_PASSED = 1024, /* faults between two looks */
 	FIRST_ROOM = 256,
+	LOOKS = 8,
+	LOOK_NS = 50000, /* one that takes longer is paid for by faults without one */
 };
 
 /* A sleeper under watch. */
@@ -56,13 +57,22 @@ struct watch {
 	size_t count, room;
 };
 
+/* Where a thread stands: its file in /proc. */
+struct look {
+	pid_t thread; /* 0: none */
+	int file;     /* Owned */
+};
+
 static struct {
 	pthread_mutex_t lock;
 	struct watch *watches; /* Guarded by lock; a look without it is a hint */
 	bool begun, awake;     /* Immutable after start, both */
 	uint32_t passed;       /* faults that go by before the next look. The handler's, both */
 	uint32_t in_vain;
-} roll_call = {.lock = PTHREAD_MUTEX_INITIALIZER};
+	uint32_t weight; /* of the next look: those that a slow one was let go by for. The handler's
+			  */
+	struct look looks[LOOKS]; /* The handler's */
+} roll_call = {.lock = PTHREAD_MUTEX_INITIALIZER, .weight = 1};
 
 /* All of a roll, of now and later. */
 static void set_all(struct kona_roll *roll, int awake)
@@ -166,9 +176,18 @@ void kona_sleepers_begin(bool awake)
 	roll_call.awake = awake;
 }
 
+static void drop(struct look *look)
+{
+	if (look->thread)
+		kona_os_close(look->file);
+	look->thread = 0;
+}
+
 void kona_sleepers_forked(void)
 {
 	pthread_mutex_init(&roll_call.lock, NULL);
+	for (int i = 0; i < LOOKS; i++) /* of the parent's threads */
+		drop(&roll_call.looks[i]);
 	/* The handler may have been at work on these: they are not given back. */
 	for (struct watch *watch = roll_call.watches; watch; watch = watch->next) {
 		watch->seen = NULL;
@@ -181,29 +200,82 @@ void kona_sleepers_forked(void)
 
 /* --- blame -------------------------------------------------------------------------------------*/
 
-/* "-1 STACK INSTRUCTION", in hexadecimal, of a thread that is stopped, but not in a system call.
- * False: the kernel does not tell. *ret_code 0: it is elsewhere. */
-static bool find_instruction(pid_t thread, uintptr_t *ret_code)
+/* All by hand, here and below: what the C library's printf() and its like read may be far. */
+static void write_path(char *path, pid_t thread)
 {
-	char path[64], text[256], *end;
-	ssize_t got;
+	static const char before[] = "/proc/self/task/", behind[] = "/syscall";
+	char digits[16];
+	size_t count = 0;
+
+	for (; thread; thread /= 10)
+		digits[count++] = (char)('0' + thread % 10);
+	memcpy(path, before, sizeof(before) - 1);
+	path += sizeof(before) - 1;
+	while (count)
+		*path++ = digits[--count];
+	memcpy(path, behind, sizeof(behind));
+}
+
+/* The thread's file, among those that are kept open. -errno. */
+static int file_of(pid_t thread)
+{
+	struct look *look = &roll_call.looks[thread % LOOKS];
+	char path[64];
 	int file;
 
-	*ret_code = 0;
-	snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", thread);
+	if (look->thread == thread)
+		return look->file;
+	write_path(path, thread);
 	file = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
 	if (file < 0)
-		return errno == EMFILE || errno == ENFILE || errno == ENOMEM; /* another time */
-	got = read(file, text, sizeof(text) - 1);
-	syscall(SYS_close, file);
-	if (got <= 0)
-		return false;
+		return -errno;
+	drop(look);
+	*look = (struct look){thread, kona_os_raise(file)};
+	return look->file;
+}
+
+static uintptr_t read_number(const char **text)
+{
+	uintptr_t number = 0;
+
+	for (*text += strlen(" 0x"); **text > ' '; (*text)++)
+		number = number * 16 + (uintptr_t)(**text & 15) + (**text > '9' ? 9 : 0);
+	return number;
+}
+
+/* "-1 STACK INSTRUCTION", in hexadecimal, of a thread that is stopped, but not in a system call;
+ * else *ret_code is 0. -errno: there is no such thread, or the kernel does not tell. */
+static int find_instruction(pid_t thread, uintptr_t *ret_code)
+{
+	int file = file_of(thread);
+	const char *at;
+	char text[256];
+	ssize_t got;
+
+	*ret_code = 0;
+	if (file < 0)
+		return file;
+	got = pread(file, text, sizeof(text) - 1, 0);
+	if (got <= 0) {
+		drop(&roll_call.looks[thread % LOOKS]);
+		return -ESRCH;
+	}
 	text[got] = '\0';
 	if (strncmp(text, "-1 ", 3))
-		return true;
-	strtoull(text + 3, &end, 16);
-	*ret_code = (uintptr_t)strtoull(end, NULL, 16);
-	return true;
+		return 0;
+	at = text + strlen("-1");
+	(void)read_number(&at);
+	if (*at)
+		*ret_code = read_number(&at);
+	return 0;
+}
+
+/* The kernel tells of this thread. */
+static bool kernel_tells(void)
+{
+	uintptr_t code;
+
+	return !find_instruction((pid_t)syscall(SYS_gettid), &code);
 }
 
 /* How many of those that are known begin at or before the instruction. */
@@ -303,8 +375,9 @@ static bool blame_locked(struct kona_space *space, pid_t thread, uint32_t weight
 	struct watched *watched;
 	uintptr_t code;
 
-	if (!find_instruction(thread, &code)) {
-		set_all_locked(1);
+	if (find_instruction(thread, &code)) {
+		if (!kernel_tells())
+			set_all_locked(1);
 		return false;
 	}
 	watched = find_locked(code);
@@ -320,18 +393,34 @@ bool kona_sleepers_any(void)
 	return kona_load_relaxed(&roll_call.watches); /* relaxed: a hint */
 }
 
+/* A look sleeps for a jiffy where the kernel preempted the thread on its way to sleep. */
+static void pay_for(uint64_t took_ns)
+{
+	uint64_t passed = took_ns / LOOK_NS;
+
+	roll_call.passed = passed < MOST_PASSED ? (uint32_t)passed : MOST_PASSED;
+	roll_call.weight = 1 + roll_call.passed;
+}
+
 void kona_sleepers_blame(struct kona_space *space, pid_t thread, uint32_t weight)
 {
+	uint64_t start_ns = kona_now_ns();
+
 	if (roll_call.passed) {
 		roll_call.passed--;
 		return;
 	}
 	if (pthread_mutex_trylock(&roll_call.lock))
 		return;
-	if (blame_locked(space, thread, weight))
+	if (blame_locked(space, thread, weight * roll_call.weight)) {
 		roll_call.in_vain = 0;
-	else if (roll_call.in_vain < MOST_PASSED)
+		pay_for(kona_now_ns() - start_ns);
+	} else {
 		roll_call.in_vain = 2 * roll_call.in_vain + 1;
-	roll_call.passed = roll_call.in_vain;
+		if (roll_call.in_vain > MOST_PASSED)
+			roll_call.in_vain = MOST_PASSED;
+		roll_call.passed = roll_call.in_vain;
+		roll_call.weight = 1;
+	}
 	pthread_mutex_unlock(&roll_call.lock);
 }

@@ -365,6 +365,18 @@ static void used_pages_stay(void)
 	CHECK(stats.faults_missing < 8 * USED);
 }
 
+/* When all that is local is in place, and wanted, pages still leave by many at a time. */
+static void wanted_pages_leave_together(void)
+{
+	uint64_t *data = make_data(KONA_DIRTY_LINES, DATA_PAGES), pages = space.frames.count + 10;
+
+	put(data, 1); /* there are guards */
+	for (uint64_t i = 0; i < 60 * pages; i++)
+		data[i * 7 % pages * WORDS] = i;
+	CHECK(stats.evicted_pages > 10 * pages);
+	CHECK(space.evict.barriers < stats.evicted_pages / 32); /* one for each batch */
+}
+
 static void discarded(void)
 {
 	uint64_t *data = make_data(KONA_DIRTY_LINES, DATA_PAGES);
@@ -816,6 +828,7 @@ APART(mixed_wp)
 APART(translation_outlives_moves)
 APART(stale_translation_brings_it_back)
 APART(used_pages_stay)
+APART(wanted_pages_leave_together)
 APART(discarded)
 APART(discarded_in_place)
 APART(protection_is_felt)
@@ -851,6 +864,7 @@ int main(void)
 		cmocka_unit_test(translation_outlives_moves_apart),
 		cmocka_unit_test(stale_translation_brings_it_back_apart),
 		cmocka_unit_test(used_pages_stay_apart),
+		cmocka_unit_test(wanted_pages_leave_together_apart),
 		cmocka_unit_test(discarded_apart),
 		cmocka_unit_test(discarded_in_place_apart),
 		cmocka_unit_test(protection_is_felt_apart),

@@ -5,10 +5,11 @@
  * Catches: a function that goes on faulting on far memory and is not woken, or one that uses a few
  * pages of its own and is; one that fights for a page for ever; one that is blamed for another's
  * faults, or for a library's; a record that is written after its library has gone; nobody woken
- * where the kernel does not tell who faults.
+ * where the kernel does not tell who faults, or all for a thread that it does not know.
  */
 #include "engine.h"
 
+#include <limits.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -193,6 +194,17 @@ static void late_ones_wake(void)
 	CHECK(is_awake(FEW));
 }
 
+/* Not of this process, or gone: a child of vfork() faults on the parent's memory. */
+static void strangers_wake_nobody(void)
+{
+	kona_sleepers_begin(false);
+	begin();
+	kona_cc_sleepers_come(&roll);
+	for (int i = 0; i < ROUNDS; i++)
+		kona_sleepers_blame(&space, INT_MAX, KONA_BLAME_FAR);
+	CHECK(!is_awake(LIBRARY) && !is_awake(FEW) && !is_awake(FAR));
+}
+
 /* Without /proc nobody knows who faults. */
 static void unknown_means_all(void)
 {
@@ -214,6 +226,7 @@ APART(gone_ones_are_let_be)
 APART(awake_from_the_start)
 APART(children_sleep)
 APART(late_ones_wake)
+APART(strangers_wake_nobody)
 APART(unknown_means_all)
 
 int main(void)
@@ -227,6 +240,7 @@ int main(void)
 		cmocka_unit_test(awake_from_the_start_apart),
 		cmocka_unit_test(children_sleep_apart),
 		cmocka_unit_test(late_ones_wake_apart),
+		cmocka_unit_test(strangers_wake_nobody_apart),
 		cmocka_unit_test(unknown_means_all_apart),
 	};
 
