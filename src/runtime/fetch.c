@@ -411,11 +411,21 @@ static uint32_t blame_of_run(uint32_t pages)
 	return KONA_BLAME_FAR + pages * KONA_BLAME_FAR / BLAME_PAGES;
 }
 
+/* Nobody has to leave for the page: it stays in place. */
+static bool is_plenty(const struct kona_space *space)
+{
+	/* relaxed: levels */
+	return kona_frames_available(&space->frames) >
+	       2 * kona_load_relaxed(&space->evict.high) + KONA_EVICT_BATCH;
+}
+
 uint32_t kona_fetch_blame(struct kona_space *space, uint64_t page)
 {
 	uint64_t entry = kona_pt_load(&space->pt, page);
 	const struct kona_ahead *ahead;
 
+	if (is_plenty(space))
+		return 0;
 	if (kona_pt_framed(entry))
 		return kona_recency_is_needed(space, kona_pt_payload(entry)) ? KONA_BLAME_SOON
 									     : KONA_BLAME_FAR;

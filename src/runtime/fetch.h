@@ -74,9 +74,9 @@ KONA_MUST_CHECK int kona_fetch(struct kona_space *space, uint64_t page, uint64_t
 
 /*
  * What a fault of this page says against code without guards (sleepers.h), in quarters of a fault.
- * 0: the page is not far. Little, if it was taken away too early, by a clock hand that cannot see
- * who is in use: it is about to learn it (recency.h). Only the fault handler calls, before the
- * fault is served.
+ * 0: the page is not far, or there is room for it. Little, if it was taken away too early, by a
+ * clock hand that cannot see who is in use: it is about to learn it (recency.h). Only the fault
+ * handler calls, before the fault is served.
  */
 uint32_t kona_fetch_blame(struct kona_space *space, uint64_t page);
 

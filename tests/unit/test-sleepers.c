@@ -3,9 +3,10 @@
  * Functions that sleep, on the real engine: code of this test stands in for what kona-cc compiles.
  *
  * Catches: a function that goes on faulting on far memory and is not woken, or one that uses a few
- * pages of its own and is; one that fights for a page for ever; one that is blamed for another's
- * faults, or for a library's; a record that is written after its library has gone; nobody woken
- * where the kernel does not tell who faults, or all for a thread that it does not know.
+ * pages of its own and is, or what all fits; one that fights for a page for ever; one that is
+ * blamed for another's faults, or for a library's; a record that is written after its library has
+ * gone; nobody woken where the kernel does not tell who faults, or all for a thread that it does
+ * not know.
  */
 #include "engine.h"
 
@@ -86,6 +87,21 @@ static void far_ones_wake(void)
 	CHECK(is_awake(FAR) && !is_awake(FEW) && !is_awake(LIBRARY));
 	CHECK(stats.woken_functions == 1 && stats.guard_misses > ROUNDS / 2);
 	CHECK(stats.faults_missing - before < 4 * PAGES); /* the few stay in place */
+}
+
+/* After a shortage, when all fits again, all comes back in place. */
+static void plenty_wakes_nobody(void)
+{
+	kona_sleepers_begin(false);
+	begin();
+	kona_cc_sleepers_come(&roll);
+	CHECK(kona_space_resize(&space, 16 * LOCAL_BYTES) == 0);
+	for (uint64_t i = 0; i < 4 * DATA_PAGES; i++) {
+		uint64_t page = i * 1009 % DATA_PAGES; /* no stream */
+
+		CHECK(use_far(page) == page + 1);
+	}
+	CHECK(!is_awake(FAR));
 }
 
 /* What nearly fits is wanted back soon, over and over. */
@@ -219,6 +235,7 @@ static void unknown_means_all(void)
 }
 
 APART(far_ones_wake)
+APART(plenty_wakes_nobody)
 APART(thrashing_wakes)
 APART(contest_wakes)
 APART(library_is_nobodys)
@@ -233,6 +250,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(far_ones_wake_apart),
+		cmocka_unit_test(plenty_wakes_nobody_apart),
 		cmocka_unit_test(thrashing_wakes_apart),
 		cmocka_unit_test(contest_wakes_apart),
 		cmocka_unit_test(library_is_nobodys_apart),
