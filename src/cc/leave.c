@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Ways out of twins (cc/leave.h). A twin may run when far memory is asleep; once it wakes up, all
+ * Ways out of twins (cc/leave.h). A twin runs while its function sleeps; once that wakes up, all
  * that is left without guards is one turn of a loop, or a strip of one that counts: a question in
  * each turn would keep the optimiser from vectorising it, so those pause every some thousand turns
  * (chunk.c).

@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cc/opt.h"
+#include "cc/shape.h"
 
 static const char *const guard_names[KONA_OPT_GUARDS] = {
 	[KONA_OPT_ENTER] = "kona_cc_g_enter",
@@ -130,7 +130,7 @@ static int is_guard(const struct kona_opt *opt, LLVMValueRef function)
 	return 0;
 }
 
-static int has_attribute(LLVMValueRef function, const char *name)
+int kona_opt_has_attribute(LLVMValueRef function, const char *name)
 {
 	unsigned kind = LLVMGetEnumAttributeKindForName(name, strlen(name));
 
@@ -139,7 +139,7 @@ static int has_attribute(LLVMValueRef function, const char *name)
 
 int kona_opt_is_wanted(struct kona_opt *opt, LLVMValueRef function)
 {
-	return !LLVMIsDeclaration(function) && !has_attribute(function, "naked") &&
+	return !LLVMIsDeclaration(function) && !kona_opt_has_attribute(function, "naked") &&
 	       !resolves_ifunc(opt, function);
 }
 

@@ -18,6 +18,9 @@ int kona_opt_copies_memory(LLVMValueRef instruction);
 /* calls.c: the alignment of a pointer that is passed, as far as the call tells. */
 uint64_t kona_opt_align_of_argument(LLVMValueRef call, unsigned argument);
 
+/* opt.c: the function has an attribute of this name. */
+int kona_opt_has_attribute(LLVMValueRef function, const char *name);
+
 /* calls.c: what clang would make calls of the C library's functions of, goes to our versions: for
  * the function and its twin alike, for ours bring in what is far, and need nobody to be awake. */
 void kona_opt_call_library(struct kona_opt *opt, LLVMValueRef function);

@@ -10,21 +10,15 @@
  */
 #include <ctype.h>
 #include <llvm-c/Comdat.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/compiler.h"
+#include "cc/shape.h"
 #include "cc/twin.h"
-
-static unsigned attribute(const char *name)
-{
-	return LLVMGetEnumAttributeKindForName(name, strlen(name));
-}
 
 int kona_opt_can_sleep(LLVMValueRef function)
 {
-	return !LLVMGetEnumAttributeAtIndex(function, LLVMAttributeFunctionIndex,
-					    attribute("alwaysinline")) &&
+	return !kona_opt_has_attribute(function, "alwaysinline") &&
 	       LLVMGetLinkage(function) != LLVMAvailableExternallyLinkage;
 }
 
@@ -54,6 +48,7 @@ LLVMValueRef kona_opt_sleeper(struct kona_opt *opt, LLVMValueRef function)
 	LLVMValueRef value =
 		LLVMConstStructInContext(opt->context, members, KONA_ARRAY_LEN(members), 0);
 	LLVMValueRef record = LLVMAddGlobal(opt->module, LLVMTypeOf(value), "kona_sleeper");
+	unsigned noinline = LLVMGetEnumAttributeKindForName("noinline", 8);
 
 	LLVMSetLinkage(code, LLVMPrivateLinkage);
 	LLVMSetInitializer(record, value);
@@ -62,6 +57,6 @@ LLVMValueRef kona_opt_sleeper(struct kona_opt *opt, LLVMValueRef function)
 	if (LLVMGetComdat(function))
 		LLVMSetComdat(record, LLVMGetComdat(function));
 	LLVMAddAttributeAtIndex(function, LLVMAttributeFunctionIndex,
-				LLVMCreateEnumAttribute(opt->context, attribute("noinline"), 0));
+				LLVMCreateEnumAttribute(opt->context, noinline, 0));
 	return LLVMConstBitCast(record, opt->byte_pointer);
 }

@@ -80,8 +80,7 @@ static int has_accesses(struct kona_opt *opt, LLVMValueRef function)
 
 static int is_possible(LLVMValueRef function)
 {
-	if (LLVMGetEnumAttributeAtIndex(function, LLVMAttributeFunctionIndex,
-					LLVMGetEnumAttributeKindForName("optnone", 7)))
+	if (kona_opt_has_attribute(function, "optnone"))
 		return 0;
 	for (LLVMBasicBlockRef b = LLVMGetFirstBasicBlock(function); b;
 	     b = LLVMGetNextBasicBlock(b)) {

@@ -42,8 +42,8 @@ struct kona_evict {
 	uint32_t low;  /* watermarks, frames. Atomic, no edge, both */
 	uint32_t high;
 	uint32_t left_pages;	 /* so far (recency.h). Atomic, no edge */
-	uint32_t patience;	 /* pages that the hand will pass over. The same lock */
 	uint64_t hand;		 /* page, or frame in use. Guarded by the write-back lock */
+	uint32_t patience;	 /* pages that it will pass over. The same lock */
 	struct kona_watch death; /* of the evictor's thread, seen by the fault handler */
 	int handler_death;	 /* of the handler's thread, seen by the evictor */
 	int wake;		 /* eventfd. Owned. Immutable after init */

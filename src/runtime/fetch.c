@@ -54,7 +54,21 @@ int kona_fetch_init(struct kona_fetch *fetch)
 	return -ENOMEM;
 }
 
-/* The stream that this fault continues, with its window doubled; or the oldest one, begun anew. */
+/* A fault of this page continues the stream. A little beyond the end, too: some pages after the run
+ * may have been local. */
+static bool goes_on(const struct kona_stream *stream, uint64_t page)
+{
+	return stream->window_pages && page - stream->next_page < KONA_FETCH_MOST_PAGES;
+}
+
+/* Doubled. */
+static uint32_t next_window(const struct kona_stream *stream)
+{
+	return stream->window_pages < KONA_FETCH_MOST_PAGES ? 2 * stream->window_pages
+							    : KONA_FETCH_MOST_PAGES;
+}
+
+/* The stream that this fault continues, with its next window; or the oldest one, begun anew. */
 static struct kona_stream *find_stream(struct kona_fetch *fetch, uint64_t page)
 {
 	struct kona_stream *oldest = &fetch->streams[0];
@@ -63,10 +77,8 @@ static struct kona_stream *find_stream(struct kona_fetch *fetch, uint64_t page)
 	for (int i = 0; i < KONA_FETCH_STREAMS; i++) {
 		struct kona_stream *stream = &fetch->streams[i];
 
-		/* A little beyond the end, too: some pages after the run may have been local. */
-		if (stream->window_pages && page - stream->next_page < KONA_FETCH_MOST_PAGES) {
-			if (stream->window_pages < KONA_FETCH_MOST_PAGES)
-				stream->window_pages *= 2;
+		if (goes_on(stream, page)) {
+			stream->window_pages = next_window(stream);
 			stream->used_tick = fetch->tick;
 			return stream;
 		}
@@ -395,14 +407,9 @@ enum { BLAME_PAGES = 16 };
 
 static uint32_t foresee_run(const struct kona_fetch *fetch, uint64_t page)
 {
-	for (int i = 0; i < KONA_FETCH_STREAMS; i++) {
-		const struct kona_stream *stream = &fetch->streams[i];
-
-		if (stream->window_pages && page - stream->next_page < KONA_FETCH_MOST_PAGES)
-			return 2 * stream->window_pages < KONA_FETCH_MOST_PAGES
-				       ? 2 * stream->window_pages
-				       : KONA_FETCH_MOST_PAGES;
-	}
+	for (int i = 0; i < KONA_FETCH_STREAMS; i++)
+		if (goes_on(&fetch->streams[i], page))
+			return next_window(&fetch->streams[i]);
 	return 1;
 }
 

@@ -15,7 +15,7 @@
  * it).
  *
  * While a page is local, its frame keeps level << 8 | turns that are left; while it is REMOTE, its
- * entry keeps level << 23 | how many pages had left when it did, / 16.
+ * entry keeps level << CLOCK_BITS | how many pages had left when it did, / 16.
  */
 #ifndef KONA_RUNTIME_RECENCY_H
 #define KONA_RUNTIME_RECENCY_H
@@ -33,7 +33,23 @@ enum {
 	KONA_RECENCY_UNIT = 16,	 /* pages */
 };
 
-#define KONA_RECENCY_CLOCK ((UINT32_C(1) << 23) - 1)
+/* Of a REMOTE entry's payload; the level is above. */
+#define KONA_RECENCY_CLOCK_BITS 23
+#define KONA_RECENCY_CLOCK	((UINT32_C(1) << KONA_RECENCY_CLOCK_BITS) - 1)
+
+/* Of the page in the frame. */
+static inline uint32_t kona_recency_level(const struct kona_space *space, uint32_t frame)
+{
+	return kona_load_relaxed(&space->frames.recency[frame]) >> 8; /* relaxed: a hint */
+}
+
+/* Of the page when it left; 0 for one that was ABSENT. */
+static inline uint32_t kona_recency_last_level(uint64_t seen)
+{
+	return kona_pt_state(seen) == KONA_PT_REMOTE
+		       ? kona_pt_payload(seen) >> KONA_RECENCY_CLOCK_BITS
+		       : 0;
+}
 
 static inline uint32_t kona_recency_clock(const struct kona_space *space)
 {
@@ -44,9 +60,8 @@ static inline uint32_t kona_recency_clock(const struct kona_space *space)
 /* For the REMOTE entry of the page in the frame, which leaves now. */
 static inline uint32_t kona_recency_of_leaver(const struct kona_space *space, uint32_t frame)
 {
-	uint32_t level = kona_load_relaxed(&space->frames.recency[frame]) >> 8; /* relaxed: hint */
-
-	return level << 23 | (kona_recency_clock(space) & KONA_RECENCY_CLOCK);
+	return kona_recency_level(space, frame) << KONA_RECENCY_CLOCK_BITS |
+	       (kona_recency_clock(space) & KONA_RECENCY_CLOCK);
 }
 
 /* Pages that left since. */
@@ -73,10 +88,10 @@ static inline uint32_t kona_recency_raised(uint32_t level)
 }
 
 /* Of a page that comes in place. wanted: somebody is stopped on it; it is no neighbour. */
-static inline uint32_t kona_recency_level(const struct kona_space *space, uint64_t remote,
-					  bool wanted)
+static inline uint32_t kona_recency_next_level(const struct kona_space *space, uint64_t remote,
+					       bool wanted)
 {
-	uint32_t level = kona_pt_payload(remote) >> 23;
+	uint32_t level = kona_recency_last_level(remote);
 	/* relaxed: a level */
 	uint64_t turn = kona_load_relaxed(&space->frames.count);
 	uint64_t away = kona_recency_away(space, remote);
@@ -104,29 +119,24 @@ static inline void kona_recency_come(struct kona_space *space, uint32_t frame, u
 {
 	bool remote = kona_pt_state(seen) == KONA_PT_REMOTE;
 
-	kona_recency_set(space, frame, remote ? kona_recency_level(space, seen, wanted) : 0);
+	kona_recency_set(space, frame, remote ? kona_recency_next_level(space, seen, wanted) : 0);
 }
 
 /* It comes into its frame, for guards. */
 static inline void kona_recency_keep(struct kona_space *space, uint32_t frame, uint64_t seen)
 {
-	bool remote = kona_pt_state(seen) == KONA_PT_REMOTE;
-
-	kona_recency_set(space, frame, remote ? kona_pt_payload(seen) >> 23 : 0);
+	kona_recency_set(space, frame, kona_recency_last_level(seen));
 }
 
 /* It goes in place from there. */
 static inline void kona_recency_move(struct kona_space *space, uint32_t frame)
 {
-	uint32_t level = kona_load_relaxed(&space->frames.recency[frame]) >> 8; /* relaxed: hint */
-
-	kona_recency_set(space, frame, kona_recency_raised(level));
+	kona_recency_set(space, frame, kona_recency_raised(kona_recency_level(space, frame)));
 }
 
 static inline bool kona_recency_is_needed(const struct kona_space *space, uint32_t frame)
 {
-	/* relaxed: a hint */
-	return kona_load_relaxed(&space->frames.recency[frame]) >> 8 >= KONA_RECENCY_NEEDED;
+	return kona_recency_level(space, frame) >= KONA_RECENCY_NEEDED;
 }
 
 /* The clock hand meets it: it stays, for a turn less. */

@@ -404,7 +404,7 @@ static void pay_for(uint64_t took_ns)
 
 void kona_sleepers_blame(struct kona_space *space, pid_t thread, uint32_t weight)
 {
-	uint64_t start_ns = kona_now_ns();
+	uint64_t start_ns;
 
 	if (roll_call.passed) {
 		roll_call.passed--;
@@ -412,6 +412,7 @@ void kona_sleepers_blame(struct kona_space *space, pid_t thread, uint32_t weight
 	}
 	if (pthread_mutex_trylock(&roll_call.lock))
 		return;
+	start_ns = kona_now_ns();
 	if (blame_locked(space, thread, weight * roll_call.weight)) {
 		roll_call.in_vain = 0;
 		pay_for(kona_now_ns() - start_ns);

@@ -7,6 +7,7 @@
  *   write-back walk:  evict -> cool, vacate -> find -> dirty, (transport)         no frame is free
  *   beside them:      discard                            the program frees memory
  *                     inplace                            a page goes from its frame to its address
+ *                     sleepers                           functions that fault too often get guards
  *
  * Threads: the fault handler and the evictor, one of each; the program's threads in guard, discard,
  * region and fork.
